@@ -1,0 +1,53 @@
+"""French typography for everything an analyst or an elected official reads: numbers, units, dates, lists.
+
+Built on Babel's CLDR data for `fr`; narrow no-break spaces (U+202F) group thousands and precede units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from babel.dates import format_date
+from babel.numbers import format_decimal
+
+NARROW = "\u202f"
+NO_BREAK = "\u00a0"
+UNKNOWN = "n.d."
+
+
+def number(value: float | None, decimals: int = 0, *, sign: bool = False) -> str:
+    """`1 234,5`. An unknown value (None or NaN) is `n.d.`; the minus is U+2212."""
+    if value is None or math.isnan(value):
+        return UNKNOWN
+    rounded = round(float(value), decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
+    text = format_decimal(abs(rounded), format="#,##0." + "0" * decimals, locale="fr", decimal_quantization=False)
+    if decimals == 0:
+        text = text.rstrip(",")
+    prefix = "\u2212" if rounded < 0 else ("+" if sign and rounded > 0 else "")
+    return prefix + text
+
+
+def quantity(value: float | None, unit: str, decimals: int = 0, *, sign: bool = False) -> str:
+    """`12,3 %`, `1 234 habitants`. An unknown value carries no unit."""
+    text = number(value, decimals, sign=sign)
+    return text if text == UNKNOWN or not unit else f"{text}{NARROW if unit in ('%', '€', '‰') else NO_BREAK}{unit}"
+
+
+def interval(low: float | None, high: float | None, decimals: int = 0) -> str:
+    """`[12,1 ; 14,8]`; empty when there is no interval."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return ""
+    return f"[{number(low, decimals)}{NO_BREAK}; {number(high, decimals)}]"
+
+
+def listing(items: Sequence[str]) -> str:
+    """`a, b et c`."""
+    items = list(items)
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " et " + items[-1] if items else ""
+
+
+def date(value, pattern: str = "d MMMM y") -> str:
+    """`22 novembre 2026`; the first of the month is `1er`."""
+    text = format_date(value, pattern, locale="fr")
+    return text.replace("1 ", "1er ", 1) if text.startswith("1 ") else text
