@@ -1,0 +1,398 @@
+"""What a card of `catalog/` may say: source cards, indicator files, territory cards.
+
+Cards are data that an analyst edits; these models hold them. A key that is not named here is refused, so that a
+misspelt one never passes silently. `loading.py` turns refusals into messages that name the file, the key and the fix.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+Profile = Literal["embedded", "mirror", "official"]
+ZoneType = Literal["iris", "commune", "epci", "petr", "cls", "departement", "region", "france"]
+Direction = Literal["higher_is_worse", "higher_is_better", "neutral"]
+CommuneCode = Annotated[str, Field(pattern=r"^(\d{2}|2[AB])\d{3}$")]
+Siren = Annotated[str, Field(pattern=r"^\d{9}$")]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+
+
+class Card(BaseModel):
+    """Base of every card: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+# --- sources ---------------------------------------------------------------------------------------------------------
+
+
+class Geo(Card):
+    """How a row names its zone. `code` and `where` are DuckDB expressions over the producer's columns, as text."""
+
+    type: Literal["iris", "commune", "epci", "departement", "region", "france", "bassin_de_vie", "zone_emploi"]
+    code: str
+    where: str | None = None
+
+
+class Coded(Card):
+    """A class column whose labels are carried as numbers. A label that is not listed is an error."""
+
+    column: str
+    codes: dict[str, float]
+
+
+class Observations(Card):
+    """Facts to take from a file. One block per geography and period.
+
+    `values` maps our variable to a column name, to an expression whose columns stand in double quotes
+    (`"P22_POP" * "pct" / 100`), or to a `Coded` column. In a long file `variable_column` and `value_column` name the
+    pivots, and `values` maps our variable to the producer's code. `aggregate: sum` adds up lines of one zone.
+    """
+
+    geo: list[Geo] = Field(min_length=1)
+    period: str | None = None
+    period_column: str | None = None
+    where: str | None = None
+    values: dict[Identifier, str | Coded]
+    variable_column: str | None = None
+    value_column: str | None = None
+    aggregate: Literal["none", "sum", "count"] = "none"
+
+    @model_validator(mode="after")
+    def _one_period(self) -> Observations:
+        if (self.period is None) == (self.period_column is None):
+            raise ValueError("indiquer soit `period`, soit `period_column`")
+        if (self.variable_column is None) != (self.value_column is None):
+            raise ValueError("`variable_column` et `value_column` vont ensemble")
+        return self
+
+
+class Distribution(Card):
+    """One file or one address of a dataset (the DCAT word), and how its bytes are read."""
+
+    id: Identifier
+    profiles: list[Profile] = Field(min_length=1)
+    address: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    vintage: str
+    published: str | None = None
+    cog_year: int | None = None
+    compilation_by: str | None = None
+    verified: datetime.date | Literal["unverified"] = "unverified"
+    layout: Identifier
+    options: dict[str, Any] = {}
+    rows: tuple[int, int] | None = None
+    table: dict[Identifier, str] | None = None
+    table_where: str | None = None
+    observations: list[Observations] = []
+
+    @field_validator("address")
+    @classmethod
+    def _known_scheme(cls, address: str) -> str:
+        if not re.match(r"^(https|mirror|package|snapshot|manual)://", address):
+            raise ValueError("l'adresse doit commencer par https://, mirror://, package://, snapshot:// ou manual://")
+        return address
+
+
+class Variable(Card):
+    """A quantity of the house: what it is, and how it follows its commune through time.
+
+    `carry`: `sum` for stocks; `mean:<variable>` for per-head means; `majority` or `majority:<variable>` and `max` for
+    classes; `keep` for what cannot be recombined (medians, published rates): missing after a merger.
+    """
+
+    label: str
+    unit: str = ""
+    carry: Annotated[str, Field(pattern=r"^(sum|max|keep|majority(:[a-z0-9_]+)?|mean:[a-z0-9_]+)$")] = "sum"
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class Control(Card):
+    """A total or a weighted mean known beforehand. Off by more than `tolerance` (absolute), the file is refused."""
+
+    variable: Identifier
+    period: str
+    geo_type: str = "commune"
+    where: str | None = None
+    sum: float | None = None
+    mean: float | None = None
+    weight: Identifier | None = None
+    tolerance: float = 0.0
+    source: str
+
+    @model_validator(mode="after")
+    def _one_statistic(self) -> Control:
+        if (self.sum is None) == (self.mean is None):
+            raise ValueError("indiquer soit `sum`, soit `mean`")
+        if (self.mean is None) != (self.weight is None):
+            raise ValueError("`mean` demande `weight`")
+        return self
+
+
+class Correction(Card):
+    """A known upstream mistake. Fails once the producer has repaired it (`expect` no longer found)."""
+
+    distribution: Identifier
+    where: str
+    column: str
+    expect: str
+    replace: str
+    because: str
+
+
+class Source(Card):
+    """A dataset of one producer."""
+
+    id: Identifier
+    title: str
+    producer: str
+    licence: str
+    homepage: str
+    citation: str
+    theme: str
+    rhythm: Literal["monthly", "quarterly", "yearly", "irregular", "static"] = "yearly"
+    notes: str = ""
+    markers: dict[Literal["secret", "missing"], list[str]] = {}
+    municipal_districts: Literal["one_commune", "districts", "both", "none"] = "none"
+    variables: dict[Identifier, Variable] = {}
+    distributions: list[Distribution] = Field(min_length=1)
+    controls: list[Control] = []
+    corrections: list[Correction] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Source:
+        ids = [d.id for d in self.distributions]
+        if len(ids) != len(set(ids)):
+            raise ValueError("deux distributions portent le même `id`")
+        for distribution in self.distributions:
+            if distribution.table is None and not distribution.observations:
+                raise ValueError(f"distribution `{distribution.id}` : il faut `table` ou `observations`")
+            for block in distribution.observations:
+                unknown = set(block.values) - set(self.variables)
+                if unknown:
+                    raise ValueError(
+                        f"distribution `{distribution.id}` : variable(s) non déclarée(s) sous `variables` : "
+                        + ", ".join(sorted(unknown))
+                    )
+        return self
+
+    def of_profile(self, profile: Profile) -> list[Distribution]:
+        return [d for d in self.distributions if profile in d.profiles]
+
+
+# --- indicators ------------------------------------------------------------------------------------------------------
+
+TERM = re.compile(r"\s*([+-]?)\s*(?:(\d+(?:\.\d+)?)\s*\*\s*)?([a-z][a-z0-9_]*)@([0-9][0-9A-Za-z-]*)\s*")
+
+
+class Term(Card):
+    """`coefficient * variable@period`."""
+
+    variable: Identifier
+    period: str
+    coefficient: float = 1.0
+
+
+def parse_terms(text: str) -> tuple[Term, ...]:
+    """`"pop_65_79@2022 + pop_80plus@2022"` -> terms. Refuses anything that is not a sum of `variable@period`."""
+    terms, position = [], 0
+    while position < len(text):
+        match = TERM.match(text, position)
+        if not match or (position and not match[1]):
+            raise ValueError(f"« {text} » n'est pas une somme de termes `variable@période`, par ex. `pop_65plus@2022`")
+        sign = -1.0 if match[1] == "-" else 1.0
+        terms.append(Term(variable=match[3], period=match[4], coefficient=sign * float(match[2] or 1)))
+        position = match.end()
+    if not terms:
+        raise ValueError("expression vide : écrire par ex. `pop_65plus@2022`")
+    return tuple(terms)
+
+
+def _as_terms(value: Any) -> Any:
+    return parse_terms(value) if isinstance(value, str) else value
+
+
+Terms = Annotated[tuple[Term, ...], BeforeValidator(_as_terms)]
+
+
+class _Formula(Card):
+    def roles(self) -> dict[str, tuple[Term, ...]]:
+        """The terms of each role the formula names."""
+        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), tuple)}
+
+    def terms(self) -> tuple[Term, ...]:
+        return tuple(term for terms in self.roles().values() for term in terms)
+
+
+class Ratio(_Formula):
+    """Σ numerator / Σ denominator × multiplier. A share, a rate, a density."""
+
+    kind: Literal["ratio", "density"]
+    numerator: Terms
+    denominator: Terms
+    multiplier: float = 1.0
+
+
+class Sum(_Formula):
+    """Σ numerator: a count."""
+
+    kind: Literal["sum"]
+    numerator: Terms
+
+
+class WeightedMean(_Formula):
+    """Σ weight·value / Σ weight, for values that are means per head (APL)."""
+
+    kind: Literal["weighted_mean"]
+    value: Terms
+    weight: Terms
+
+
+class ShareOverThreshold(_Formula):
+    """Population of the communes whose value meets the test / population of all: a distribution, never a mean."""
+
+    kind: Literal["share_over_threshold"]
+    value: Terms
+    test: Literal["<", "<=", ">", ">=", "=", "in"]
+    threshold: float | list[float]
+    population: Terms
+    multiplier: float = 100.0
+
+
+class Published(_Formula):
+    """The figure the producer publishes for that very zone. Never aggregated."""
+
+    kind: Literal["published"]
+    value: Terms
+
+
+class Index(_Formula):
+    """Σ weight·numerator / Σ weight·denominator × multiplier: two aggregates compared, after aggregating both."""
+
+    kind: Literal["index"]
+    numerator: Terms
+    denominator: Terms
+    weight: Terms | None = None
+    multiplier: float = 100.0
+
+
+class Growth(_Formula):
+    """((Σ end / Σ start)^(1/years) − 1) × 100, at constant perimeter."""
+
+    kind: Literal["growth"]
+    start: Terms
+    end: Terms
+    years: int = Field(gt=0)
+
+
+class Median(_Formula):
+    """Median over the member communes: describes the communes, not the people."""
+
+    kind: Literal["median"]
+    value: Terms
+
+
+Formula = Annotated[
+    Ratio | Sum | WeightedMean | ShareOverThreshold | Published | Index | Growth | Median, Field(discriminator="kind")
+]
+
+
+class Classification(Card):
+    """Map classes. `fixed` bounds are the inner breaks; the others are computed once for France."""
+
+    method: Literal["quantiles", "jenks", "fixed", "diverging"] = "quantiles"
+    classes: int = Field(default=5, ge=2, le=7)
+    breaks: list[float] | None = None
+
+
+class Indicator(Card):
+    """One figure of the diagnostic: what it says, how it is computed, how it may be shown.
+
+    `formula` serves every profile unless `formulas` names one for that profile. An indicator without any formula
+    stands in the catalogue to say why it is not known (`unavailable`).
+    """
+
+    id: Identifier
+    label: str
+    short: str
+    definition: str
+    unit: str
+    decimals: int = Field(default=1, ge=0, le=3)
+    direction: Direction
+    interval: Literal["none", "wilson", "byar"] = "none"
+    secrecy: Literal["none", "census", "events", "producer"] = "none"
+    nature: Literal["observed", "modelled", "context"] = "observed"
+    formula: Formula | None = None
+    formulas: dict[Profile, Formula] = {}
+    unavailable: str | None = None
+    method_note: str = ""
+    reserve: str = ""
+    map: Literal["choropleth", "symbols", "none"] = "choropleth"
+    classification: Classification = Classification()
+
+    @model_validator(mode="after")
+    def _computable_or_explained(self) -> Indicator:
+        if self.formula is None and not self.formulas and self.unavailable is None:
+            raise ValueError("ni `formula` ni `unavailable` : dire comment il se calcule, ou pourquoi il est inconnu")
+        return self
+
+    def formula_for(self, profile: Profile) -> Formula | None:
+        return self.formulas.get(profile, self.formula)
+
+
+class Theme(Card):
+    """One file of `catalog/indicators/`."""
+
+    theme: Identifier
+    title: str
+    palette: Literal["care", "ageing", "fragility", "environment", "health", "population"]
+    indicators: list[Indicator] = Field(min_length=1)
+
+
+# --- territories -----------------------------------------------------------------------------------------------------
+
+
+class MemberEpci(Card):
+    siren: Siren
+    name: str
+
+
+class Axis(Card):
+    """One axis, priority or objective of the CLS, in its own words."""
+
+    id: str
+    title: str
+    indicators: list[Identifier] = []
+    complementary: list[Identifier] = []
+
+
+class Territory(Card):
+    """The perimeter of one CLS, frozen as a list of communes at a stated COG year."""
+
+    id: Slug
+    name: str
+    kind: Literal["petr", "epci", "commune", "free"]
+    siren: Siren | None = None
+    contract: str = ""
+    cog_year: int
+    epci: list[MemberEpci] = []
+    communes: list[CommuneCode] = Field(min_length=1)
+    axes: list[Axis] = Field(min_length=1)
+    source: str
+
+    @field_validator("communes")
+    @classmethod
+    def _no_overlap(cls, communes: list[str]) -> list[str]:
+        twice = sorted({code for code in communes if communes.count(code) > 1})
+        if twice:
+            raise ValueError(f"commune(s) citée(s) deux fois : {', '.join(twice)} ; retirer le doublon")
+        return communes
+
+    def indicator_ids(self) -> list[str]:
+        """Every indicator of every axis, each once, in order."""
+        return list(dict.fromkeys(i for axis in self.axes for i in (*axis.indicators, *axis.complementary)))
