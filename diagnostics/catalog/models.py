@@ -254,18 +254,28 @@ class WeightedMean(_Formula):
 
 
 class ShareOverThreshold(_Formula):
-    """Population of the communes whose value meets the test / population of all: a distribution, never a mean."""
+    """Population of the communes whose value meets the test / population of all: a distribution, never a mean.
+
+    The threshold is given, or is the national `quantile` of the value over people (0.8: the fifth quintile begins).
+    """
 
     kind: Literal["share_over_threshold"]
     value: Terms
     test: Literal["<", "<=", ">", ">=", "=", "in"]
-    threshold: float | list[float]
+    threshold: float | list[float] | None = None
+    quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
     population: Terms
     multiplier: float = 100.0
 
+    @model_validator(mode="after")
+    def _one_threshold(self) -> ShareOverThreshold:
+        if (self.threshold is None) == (self.quantile is None):
+            raise ValueError("indiquer soit `threshold`, soit `quantile`")
+        return self
+
 
 class Published(_Formula):
-    """The figure the producer publishes for that very zone. Never aggregated."""
+    """The figure the producer publishes for that very zone, never aggregated; each term is one vintage of it."""
 
     kind: Literal["published"]
     value: Terms

@@ -1,0 +1,384 @@
+"""Declared formulas compiled to one DuckDB query per kind, for every zone of France at once.
+
+Input: `facts` (values of variables at the pivot geography), `membership` (who is part of what) and the catalogue.
+Output: the public table `values` (docs/architecture.md). Counts are summed, then divided; rates are never averaged.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from diagnostics.catalog import Catalog, Profile
+from diagnostics.catalog.models import Formula, Indicator, Published, ShareOverThreshold, Term
+from diagnostics.errors import CatalogError
+from diagnostics.statistics import comparison, rates, reliability
+
+PUBLISHABLE_COVERAGE = 0.95
+"""Below this share of the reference population, an aggregate is withheld (indicators.md, 10.1)."""
+
+BENCHMARK = ("france", "FR")
+"""The zone that the `comparison` column compares with; reports compare with the nearer ones too."""
+
+REFERENCE_POPULATION = "pop_municipal"
+"""The indicator whose variable weighs coverage."""
+
+VALUE_COLUMNS = (
+    "indicator_id", "zone_type", "zone_code", "period", "numerator", "denominator", "value", "unit", "ci_low", "ci_high",
+    "method", "reliability", "coverage", "comparison", "dataset_ids", "source_version", "computed_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """How one kind of formula turns the operands of member communes into a figure.
+
+    `x`, `y`, `w` name the roles of the formula; the SQL fragments see them as columns of the member communes, and
+    `multiplier`, `years`, `threshold` as columns of the specification.
+    """
+
+    x: str
+    y: str | None
+    w: str | None
+    numerator: str
+    denominator: str
+    value: str
+
+
+_RATIO = "any_value(multiplier) * {n} / nullif({d}, 0)"
+
+
+def _ratio(x: str, y: str, w: str | None, n: str, d: str) -> Aggregate:
+    return Aggregate(x, y, w, n, d, _RATIO.format(n=n, d=d))
+
+
+AGGREGATES: dict[str, Aggregate] = {
+    "ratio": _ratio("numerator", "denominator", None, "sum(x)", "sum(y)"),
+    "density": _ratio("numerator", "denominator", None, "sum(x)", "sum(y)"),
+    "index": _ratio("numerator", "denominator", "weight", "sum(w * x)", "sum(w * y)"),
+    "weighted_mean": _ratio("value", None, "weight", "sum(w * x)", "sum(w)"),
+    "share_over_threshold": _ratio("value", "population", None, "coalesce(sum(y) filter (hit), 0)", "sum(y)"),
+    "sum": Aggregate("numerator", None, None, "sum(x)", "null", "sum(x)"),
+    "median": Aggregate("value", None, None, "null", "null", "median(x)"),
+    "growth": Aggregate(
+        "end", "start", None, "sum(x)", "sum(y)",
+        "100 * (power(sum(x) / nullif(sum(y), 0), 1.0 / any_value(years)) - 1)",
+    ),
+}  # fmt: skip
+
+
+def compute(
+    catalog: Catalog,
+    profile: Profile,
+    facts: pd.DataFrame,
+    membership: pd.DataFrame,
+    *,
+    versions: dict[str, str],
+    computed_at: datetime.datetime,
+) -> pa.Table:
+    """Every indicator of `profile`, for every zone.
+
+    `facts`: `dataset_id, variable, geo_type, geo_code, period, value, status`, communes at the pivot COG.
+    `membership`: `child_type, child_code, parent_type, parent_code`; communes are members of themselves.
+    `versions`: dataset -> the version of its files, as shown in `source_version`.
+    Raises CatalogError when no reference population is at hand.
+    """
+    computable = {i.id: (i, f) for i in catalog.indicators.values() if (f := i.formula_for(profile)) is not None}
+    with duckdb.connect() as db:
+        db.execute("set threads = 2")
+        _register(db, facts, membership)
+        _reference_population(db, catalog, profile)
+        _specification(db, computable)
+        _operands(db)
+        for kind in AGGREGATES:
+            _aggregate(db, kind)
+        _published(db)
+        return _finish(db, computable, versions, computed_at)
+
+
+def _register(db: duckdb.DuckDBPyConnection, facts: pd.DataFrame, membership: pd.DataFrame) -> None:
+    db.register("facts_frame", facts[["dataset_id", "variable", "geo_type", "geo_code", "period", "value", "status"]])
+    db.execute("create table facts as select * from facts_frame")
+    db.register("membership_frame", membership)
+    # Above the commune, zones are unions of communes; an IRIS only ever stands for itself.
+    db.execute("""
+        create table belongs as
+        select child_type as level, child_code as code, parent_type as zone_type, parent_code as zone_code
+        from membership_frame where child_type = 'commune'
+        union all
+        select distinct 'iris', child_code, 'iris', child_code from membership_frame where child_type = 'iris'
+    """)
+    db.execute("""
+        create table results (
+            indicator_id varchar, zone_type varchar, zone_code varchar, period varchar,
+            numerator double, denominator double, value double, coverage double, secret boolean)
+    """)
+
+
+def _reference_population(db: duckdb.DuckDBPyConnection, catalog: Catalog, profile: Profile) -> None:
+    """Latest known municipal population of each commune and IRIS: the weights of coverage, nothing else."""
+    indicator = catalog.indicators.get(REFERENCE_POPULATION)
+    formula = indicator.formula_for(profile) if indicator else None
+    if formula is None:
+        raise CatalogError(
+            f"L'indicateur `{REFERENCE_POPULATION}` n'a pas de formule pour le profil « {profile} » : "
+            "il donne la population de référence des taux de couverture. L'ajouter dans catalog/indicators/."
+        )
+    variable = formula.terms()[0].variable
+    db.execute(
+        """
+        create table weights as
+        select geo_type as level, geo_code as code, arg_max(value, period) as population
+        from facts where variable = ? and status = 'ok' group by all
+        """,
+        [variable],
+    )
+    db.execute("""
+        create table zone_population as
+        select zone_type, zone_code, sum(population) as population
+        from belongs join weights using (level, code) group by all
+    """)
+
+
+def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[Indicator, Formula]]) -> None:
+    specs, terms = [], []
+    for indicator, formula in computable.values():
+        specs.append(
+            {
+                "indicator_id": indicator.id,
+                "kind": formula.kind,
+                "weighted": "weight" in formula.roles(),
+                "period": period_of(formula),
+                "multiplier": float(getattr(formula, "multiplier", 1.0)),
+                "years": getattr(formula, "years", None),
+                "test": getattr(formula, "test", None),
+                "thresholds": _thresholds(formula),
+                "quantile": getattr(formula, "quantile", None),
+            }
+        )
+        for role, role_terms in formula.roles().items():
+            letter = _letter(formula, role)
+            terms += [
+                {
+                    "indicator_id": indicator.id, "kind": formula.kind, "role": letter, "n_terms": len(role_terms),
+                    "variable": t.variable, "period": t.period, "coefficient": t.coefficient,
+                }
+                for t in role_terms
+            ]  # fmt: skip
+    db.register("spec_frame", pa.Table.from_pylist(specs, schema=_SPEC_SCHEMA))
+    db.execute("create table spec as select * from spec_frame")
+    db.register("terms_frame", pd.DataFrame(terms))
+    db.execute("create table terms as select * from terms_frame")
+
+
+_SPEC_SCHEMA = pa.schema(
+    [
+        ("indicator_id", pa.string()),
+        ("kind", pa.string()),
+        ("weighted", pa.bool_()),
+        ("period", pa.string()),
+        ("multiplier", pa.float64()),
+        ("years", pa.int32()),
+        ("test", pa.string()),
+        ("thresholds", pa.list_(pa.float64())),
+        ("quantile", pa.float64()),
+    ]
+)
+
+
+def _thresholds(formula: Formula) -> list[float] | None:
+    if not isinstance(formula, ShareOverThreshold) or formula.threshold is None:
+        return None
+    return [float(t) for t in formula.threshold] if isinstance(formula.threshold, list) else [float(formula.threshold)]
+
+
+def _letter(formula: Formula, role: str) -> str:
+    if isinstance(formula, Published):
+        return "x"
+    aggregate = AGGREGATES[formula.kind]
+    return {aggregate.x: "x", aggregate.y: "y", aggregate.w: "w"}[role]
+
+
+def period_of(formula: Formula) -> str:
+    """The period a figure speaks of: that of its first role, `start-end` for a growth."""
+    roles = formula.roles()
+    terms: tuple[Term, ...] = roles["start"] + roles["end"] if formula.kind == "growth" else next(iter(roles.values()))
+    periods = sorted({t.period for t in terms})
+    return periods[0] if len(periods) == 1 else f"{periods[0]}-{periods[-1]}"
+
+
+def _operands(db: duckdb.DuckDBPyConnection) -> None:
+    """x, y and w of each indicator in each commune and IRIS. Known only when every term of the role is."""
+    db.execute("""
+        create table operands as
+        with roles as (
+            select t.indicator_id, t.role, f.geo_type as level, f.geo_code as code,
+                   case when count(f.value) = any_value(t.n_terms) then sum(t.coefficient * f.value) end as value,
+                   bool_or(f.status = 'secret') as secret
+            from terms t join facts f using (variable, period)
+            where t.kind <> 'published' and f.geo_type in ('commune', 'iris')
+            group by t.indicator_id, t.role, f.geo_type, f.geo_code
+        )
+        select indicator_id, level, code,
+               max(value) filter (role = 'x') as x,
+               max(value) filter (role = 'y') as y,
+               case when any_value(s.weighted) then max(value) filter (role = 'w') else 1 end as w,
+               bool_or(secret) as secret
+        from roles join spec s using (indicator_id)
+        group by indicator_id, level, code
+    """)
+    # The national threshold of a quantile test: the value under which that share of the people lives.
+    db.execute("""
+        create table quantiles as
+        with ranked as (
+            select indicator_id, x, s.quantile, sum(y) over (partition by indicator_id order by x) as below,
+                   sum(y) over (partition by indicator_id) as total
+            from operands join spec s using (indicator_id)
+            where s.quantile is not null and level = 'commune' and x is not null and y is not null
+        )
+        select indicator_id, [min(x)] as thresholds from ranked where below >= quantile * total group by indicator_id
+    """)
+
+
+_HIT = """case s.test when '<' then o.x < t[1] when '<=' then o.x <= t[1] when '>' then o.x > t[1]
+                 when '>=' then o.x >= t[1] when '=' then o.x = t[1] when 'in' then list_contains(t, o.x) end"""
+
+
+def _aggregate(db: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """One query for all indicators of `kind`: join the members, add up, then divide."""
+    a = AGGREGATES[kind]
+    known = " and ".join(f"o.{letter} is not null" for letter, role in (("x", a.x), ("y", a.y), ("w", a.w)) if role)
+    hit = _HIT if kind == "share_over_threshold" else "null"
+    db.execute(
+        f"""
+        insert into results
+        with members as (
+            select o.indicator_id, b.zone_type, b.zone_code, s.multiplier, s.years,
+                   coalesce(s.thresholds, q.thresholds) as t, {hit} as hit,
+                   o.x, o.y, o.w, o.secret, p.population, ({known}) as known
+            from operands o
+            join spec s using (indicator_id)
+            left join quantiles q using (indicator_id)
+            join belongs b using (level, code)
+            left join weights p using (level, code)
+            where s.kind = '{kind}'
+        ),
+        totals as (
+            select indicator_id, zone_type, zone_code,
+                   {a.numerator} as numerator, {a.denominator} as denominator, {a.value} as value,
+                   sum(population) as covered
+            from members where known group by indicator_id, zone_type, zone_code
+        ),
+        seen as (
+            select indicator_id, zone_type, zone_code, bool_or(secret and not known) as secret
+            from members group by indicator_id, zone_type, zone_code
+        )
+        select seen.indicator_id, zone_type, zone_code, s.period, t.numerator, t.denominator, t.value,
+               -- a zone without inhabitants has no one to cover: it is covered when its members are known
+               case when coalesce(z.population, 0) > 0 then least(coalesce(t.covered, 0) / z.population, 1)
+                    when t.indicator_id is not null then 1 else 0 end,
+               seen.secret
+        from seen
+        join spec s using (indicator_id)
+        left join totals t using (indicator_id, zone_type, zone_code)
+        left join zone_population z using (zone_type, zone_code)
+        """
+    )
+
+
+def _published(db: duckdb.DuckDBPyConnection) -> None:
+    """The producer's own figure for the zone, never aggregated; one row per period that he publishes."""
+    db.execute("""
+        insert into results
+        select t.indicator_id, f.geo_type, f.geo_code, f.period, null, null, t.coefficient * f.value,
+               case when f.status = 'ok' then 1 else 0 end, f.status = 'secret'
+        from terms t join facts f on f.variable = t.variable and f.period = t.period
+        where t.kind = 'published' and f.status <> 'missing'
+          and f.geo_type in ('iris', 'commune', 'epci', 'departement', 'region', 'france')
+    """)
+
+
+def _finish(
+    db: duckdb.DuckDBPyConnection,
+    computable: dict[str, tuple[Indicator, Formula]],
+    versions: dict[str, str],
+    computed_at: datetime.datetime,
+) -> pa.Table:
+    """Intervals, flags and the comparison with France, then the columns of the public table."""
+    frame = db.sql("select * from results order by indicator_id, zone_type, zone_code, period").df()
+    blocks = []
+    datasets = _datasets(db)
+    for indicator_id, rows in frame.groupby("indicator_id", sort=True):
+        indicator, formula = computable[indicator_id]
+        blocks.append(_present(rows, indicator, formula).assign(
+            dataset_ids=",".join(datasets.get(indicator_id, [])),
+            source_version=";".join(versions[d] for d in datasets.get(indicator_id, []) if d in versions),
+            computed_at=computed_at,
+        ))  # fmt: skip
+    values = pd.concat(blocks, ignore_index=True)[list(VALUE_COLUMNS)]
+    return pa.Table.from_pandas(values, preserve_index=False)
+
+
+def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    rows = db.sql("""
+        select t.indicator_id, list(distinct f.dataset_id order by f.dataset_id)
+        from terms t join (select distinct variable, period, dataset_id from facts) f using (variable, period)
+        group by t.indicator_id
+    """).fetchall()
+    return dict(rows)
+
+
+def _present(rows: pd.DataFrame, indicator: Indicator, formula: Formula) -> pd.DataFrame:
+    """One indicator's rows, with what may be said of them: interval, reliability, comparison."""
+    multiplier = getattr(formula, "multiplier", 1.0)
+    rows = rows.reset_index(drop=True)
+    masked, unstable = _secrecy(rows, indicator)
+    withheld = masked | (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
+    for column in ("numerator", "denominator", "value"):
+        rows.loc[withheld, column] = np.nan
+    method = formula.kind
+    rows["ci_low"] = rows["ci_high"] = np.nan
+    if indicator.interval != "none":
+        interval = getattr(rates, indicator.interval)(rows["numerator"], rows["denominator"], multiplier=multiplier)
+        rows["ci_low"], rows["ci_high"] = interval["ci_low"], interval["ci_high"]
+        rows["method"] = np.where(interval["ci_low"].notna(), method + "; " + interval["method"].astype(str), method)
+    else:
+        rows["method"] = method
+    if indicator.method_note:
+        rows["method"] = rows["method"].astype(str) + "; " + indicator.method_note
+    rows["reliability"] = np.select(
+        [masked, (rows["coverage"] < 1 - 1e-9).to_numpy(), unstable],
+        ["masked", "incomplete", "unstable"],
+        default={"observed": "ok"}.get(indicator.nature, indicator.nature),
+    )
+    rows["unit"] = indicator.unit
+    rows["comparison"] = _against_benchmark(rows, indicator)
+    return rows
+
+
+def _secrecy(rows: pd.DataFrame, indicator: Indicator) -> tuple[np.ndarray, np.ndarray]:
+    """(masked, unstable) by the rule that the indicator declares, and the producer's own secret."""
+    secret = rows["secret"].fillna(False).to_numpy(dtype=bool) & (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
+    flags = np.full(len(rows), "ok", dtype=object)
+    if indicator.secrecy == "census":
+        flags = reliability.flag_census(rows["denominator"])
+    elif indicator.secrecy == "events":
+        flags = reliability.flag_events(rows["numerator"])
+    # What could not be added up at all is incomplete, not masked.
+    known = rows["value"].notna().to_numpy()
+    return secret | ((flags == "masked") & known), (flags == "unstable") & known
+
+
+def _against_benchmark(rows: pd.DataFrame, indicator: Indicator) -> pd.Series:
+    zone_type, zone_code = BENCHMARK
+    is_benchmark = (rows["zone_type"] == zone_type) & (rows["zone_code"] == zone_code)
+    benchmark = rows.loc[is_benchmark].set_index("period")["value"]
+    labels = comparison.compare(
+        rows["value"], rows["ci_low"], rows["ci_high"], rows["period"].map(benchmark), indicator.direction
+    )
+    return pd.Series(labels, index=rows.index).mask(is_benchmark, "not_compared")

@@ -1,0 +1,255 @@
+"""The engine against a dumb loop: every kind, every level, with holes, secrets and empty communes."""
+
+import datetime
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diagnostics.catalog import Catalog, Indicator, Theme
+from diagnostics.indicators.engine import VALUE_COLUMNS, compute
+
+NOW = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
+POPULATION = {"kind": "sum", "numerator": "people@2022"}
+
+
+def indicator(id_, formula, **more):
+    base = {"label": id_, "short": id_, "definition": "d", "unit": "%", "direction": "higher_is_worse"}
+    return Indicator.model_validate({"id": id_, "formula": formula} | base | more)
+
+
+def catalog_of(*indicators):
+    theme = Theme(
+        theme="test",
+        title="Essai",
+        palette="population",
+        indicators=[indicator("pop_municipal", POPULATION), *indicators],
+    )
+    return Catalog(None, {}, {"test": theme}, {})
+
+
+def facts_of(rows):
+    columns = ["variable", "period", "geo_type", "geo_code", "value", "status"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(dataset_id="essai")
+
+
+def members(parents):
+    """{commune: epci} -> membership of commune, EPCI and France."""
+    rows = []
+    for commune, epci in parents.items():
+        rows += [("commune", commune, t, c) for t, c in [("commune", commune), ("epci", epci), ("france", "FR")]]
+    return pd.DataFrame(rows, columns=["child_type", "child_code", "parent_type", "parent_code"])
+
+
+def commune(variable, code, value, status="ok", period="2022"):
+    return (variable, period, "commune", code, value, status)
+
+
+def run(catalog, rows, parents):
+    table = compute(catalog, "mirror", facts_of(rows), members(parents), versions={"essai": "v1"}, computed_at=NOW)
+    return table.to_pandas().set_index(["indicator_id", "zone_type", "zone_code"])
+
+
+PARENTS = {"01001": "A", "01002": "A", "01003": "B"}
+PEOPLE = [commune("people", "01001", 1000.0), commune("people", "01002", 3000.0), commune("people", "01003", 500.0)]
+
+
+def test_columns_are_the_public_contract():
+    table = compute(
+        catalog_of(), "mirror", facts_of(PEOPLE), members(PARENTS), versions={"essai": "v1"}, computed_at=NOW
+    )
+    assert tuple(table.column_names) == VALUE_COLUMNS
+
+
+def test_a_ratio_sums_counts_then_divides():
+    old = [commune("old", "01001", 100.0), commune("old", "01002", 900.0), commune("old", "01003", 5.0)]
+    ratio = indicator(
+        "share", {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022", "multiplier": 100}
+    )
+    values = run(catalog_of(ratio), PEOPLE + old, PARENTS)
+    row = values.loc[("share", "epci", "A")]
+    assert (row["numerator"], row["denominator"], row["value"]) == (1000, 4000, 25)  # the mean of rates would be 20
+    assert values.loc[("share", "france", "FR"), "value"] == pytest.approx(100 * 1005 / 4500)
+    assert row["dataset_ids"] == "essai"
+    assert row["source_version"] == "v1"
+
+
+def test_terms_are_added_with_their_signs():
+    rows = [commune("old", c, 10.0) for c in PARENTS] + [commune("very_old", c, 4.0) for c in PARENTS]
+    ratio = indicator("gap", {"kind": "ratio", "numerator": "old@2022 - 2*very_old@2022", "denominator": "people@2022"})
+    assert run(catalog_of(ratio), PEOPLE + rows, PARENTS).loc[("gap", "epci", "A"), "numerator"] == 4
+
+
+def test_a_missing_member_lowers_coverage_and_withholds_below_the_limit():
+    old = [commune("old", "01002", 900.0), commune("old", "01003", 5.0)]
+    ratio = indicator("share", {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022"})
+    values = run(catalog_of(ratio), PEOPLE + old, PARENTS)
+    epci = values.loc[("share", "epci", "A")]
+    assert epci["coverage"] == pytest.approx(0.75)
+    assert math.isnan(epci["value"])
+    assert epci["reliability"] == "incomplete"
+    assert values.loc[("share", "epci", "B"), "reliability"] == "ok"
+
+
+def test_a_secret_member_is_neither_zero_nor_hole():
+    old = [commune("old", "01001", None, "secret"), commune("old", "01002", 900.0), commune("old", "01003", 5.0)]
+    ratio = indicator("share", {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022"})
+    values = run(catalog_of(ratio), PEOPLE + old, PARENTS)
+    assert values.loc[("share", "commune", "01001"), "reliability"] == "masked"
+    assert values.loc[("share", "epci", "A"), "reliability"] == "masked"
+    assert math.isnan(values.loc[("share", "epci", "A"), "numerator"])
+
+
+def test_weighted_mean_and_index_weigh_before_comparing():
+    rows = [commune("apl", "01001", 2.0), commune("apl", "01002", 4.0), commune("apl", "01003", 3.0)]
+    rows += [commune("apl_young", "01001", 1.0), commune("apl_young", "01002", 4.0), commune("apl_young", "01003", 3.0)]
+    mean = indicator("mean", {"kind": "weighted_mean", "value": "apl@2022", "weight": "people@2022"})
+    gap = indicator(
+        "gap",
+        {
+            "kind": "index", "numerator": "apl@2022 - apl_young@2022", "denominator": "apl@2022", "weight": "people@2022",
+            "multiplier": 100,
+        },
+    )  # fmt: skip
+    values = run(catalog_of(mean, gap), PEOPLE + rows, PARENTS)
+    assert values.loc[("mean", "epci", "A"), "value"] == pytest.approx((1000 * 2 + 3000 * 4) / 4000)
+    assert values.loc[("gap", "epci", "A"), "value"] == pytest.approx(100 * 1000 / 14000)
+
+
+def test_an_index_without_weight_compares_plain_sums():
+    rows = [commune("old", c, v) for c, v in zip(PARENTS, (10.0, 30.0, 7.0), strict=True)]
+    rows += [commune("young", c, v) for c, v in zip(PARENTS, (20.0, 20.0, 7.0), strict=True)]
+    index = indicator("ageing", {"kind": "index", "numerator": "old@2022", "denominator": "young@2022"})
+    assert run(catalog_of(index), PEOPLE + rows, PARENTS).loc[("ageing", "epci", "A"), "value"] == 100
+
+
+@pytest.mark.parametrize(
+    ("test", "threshold", "expected"),
+    [("<=", 2.0, 25), ("<", 2.0, 0), (">", 2.0, 75), (">=", 2.0, 100), ("=", 4.0, 75), ("in", [2.0, 9.0], 25)],
+)
+def test_share_over_threshold_counts_people_not_communes(test, threshold, expected):
+    rows = [commune("apl", "01001", 2.0), commune("apl", "01002", 4.0), commune("apl", "01003", 3.0)]
+    formula = {
+        "kind": "share_over_threshold", "value": "apl@2022", "test": test, "threshold": threshold,
+        "population": "people@2022",
+    }  # fmt: skip
+    values = run(catalog_of(indicator("low", formula)), PEOPLE + rows, PARENTS)
+    assert values.loc[("low", "epci", "A"), "value"] == expected
+
+
+def test_a_quantile_threshold_is_the_national_one_over_people():
+    codes = [f"01{n:03d}" for n in range(1, 11)]
+    rows = [commune("people", c, 100.0) for c in codes]
+    rows += [commune("score", c, float(n)) for n, c in enumerate(codes)]
+    formula = {
+        "kind": "share_over_threshold", "value": "score@2022", "test": ">", "quantile": 0.8, "population": "people@2022"
+    }  # fmt: skip
+    values = run(catalog_of(indicator("q5", formula)), rows, {c: "A" if n < 5 else "B" for n, c in enumerate(codes)})
+    assert values.loc[("q5", "france", "FR"), "value"] == pytest.approx(20)
+    assert values.loc[("q5", "epci", "B"), "value"] == pytest.approx(40)
+
+
+def test_growth_is_annual_and_speaks_of_two_years():
+    rows = [commune("people", c, v, period="2016") for c, v in zip(PARENTS, (800.0, 2200.0, 500.0), strict=True)]
+    growth = indicator("growth", {"kind": "growth", "start": "people@2016", "end": "people@2022", "years": 6})
+    row = run(catalog_of(growth), PEOPLE + rows, PARENTS).loc[("growth", "epci", "A")]
+    assert row["value"] == pytest.approx(100 * ((4000 / 3000) ** (1 / 6) - 1))
+    assert row["period"] == "2016-2022"
+
+
+def test_published_figures_are_never_aggregated():
+    rows = [commune("median", c, 20000.0) for c in PARENTS] + [("median", "2022", "epci", "A", 21500.0, "ok")]
+    rows += [("median", "2022", "epci", "B", None, "secret")]
+    published = indicator("income", {"kind": "published", "value": "median@2022"})
+    values = run(catalog_of(published), PEOPLE + rows, PARENTS)
+    assert values.loc[("income", "epci", "A"), "value"] == 21500
+    assert values.loc[("income", "epci", "B"), "reliability"] == "masked"
+    assert ("income", "france", "FR") not in values.index
+
+
+def test_median_describes_the_communes():
+    median = indicator("size", {"kind": "median", "value": "people@2022"})
+    assert run(catalog_of(median), PEOPLE, PARENTS).loc[("size", "france", "FR"), "value"] == 1000
+
+
+def test_census_share_under_200_people_is_masked_and_few_events_too():
+    people = [commune("people", "01001", 150.0), commune("people", "01002", 3000.0), commune("people", "01003", 500.0)]
+    rows = [commune("old", c, 40.0) for c in PARENTS]
+    rows += [commune("births", c, v) for c, v in zip(PARENTS, (9.0, 15.0, 40.0), strict=True)]
+    share = indicator(
+        "share", {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022"}, secrecy="census"
+    )
+    rate = indicator(
+        "rate", {"kind": "density", "numerator": "births@2022", "denominator": "people@2022", "multiplier": 1000},
+        secrecy="events", interval="byar",
+    )  # fmt: skip
+    values = run(catalog_of(share, rate), people + rows, PARENTS)
+    assert values.loc[("share", "commune", "01001"), "reliability"] == "masked"
+    assert math.isnan(values.loc[("share", "commune", "01001"), "value"])
+    assert values.loc[("rate", "commune", "01001"), "reliability"] == "masked"
+    assert values.loc[("rate", "commune", "01002"), "reliability"] == "unstable"
+    row = values.loc[("rate", "commune", "01003")]
+    assert row["reliability"] == "ok"
+    assert row["ci_low"] < row["value"] < row["ci_high"]
+    assert row["comparison"] == "worse"
+    assert values.loc[("rate", "france", "FR"), "comparison"] == "not_compared"
+
+
+def test_a_commune_without_inhabitants_does_not_spoil_its_zone():
+    people = [*PEOPLE, commune("people", "01004", 0.0)]
+    old = [commune("old", c, 10.0) for c in PARENTS]
+    ratio = indicator("share", {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022"})
+    values = run(catalog_of(ratio), people + old, PARENTS | {"01004": "A"})
+    assert values.loc[("share", "epci", "A"), "reliability"] == "ok"
+    assert math.isnan(values.loc[("share", "commune", "01004"), "value"])
+
+
+def test_an_iris_speaks_for_itself_only():
+    rows = [
+        *PEOPLE,
+        ("people", "2022", "iris", "010010101", 400.0, "ok"),
+        ("old", "2022", "iris", "010010101", 40.0, "ok"),
+    ]
+    rows += [commune("old", c, 10.0) for c in PARENTS]
+    membership = pd.concat(
+        [members(PARENTS), pd.DataFrame([("iris", "010010101", "commune", "01001")], columns=members(PARENTS).columns)]
+    )
+    ratio = indicator(
+        "share", {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022", "multiplier": 100}
+    )
+    table = compute(
+        catalog_of(ratio), "mirror", facts_of(rows), membership, versions={}, computed_at=NOW
+    ).to_pandas().set_index(["indicator_id", "zone_type", "zone_code"])  # fmt: skip
+    assert table.loc[("share", "iris", "010010101"), "value"] == 10
+    assert table.loc[("share", "commune", "01001"), "value"] == 1
+
+
+def test_against_a_dumb_loop_on_random_communes():
+    rng = np.random.default_rng(20261122)
+    codes = [f"{n:05d}" for n in range(1001, 1301)]
+    parents = {c: f"E{n % 7}" for n, c in enumerate(codes)}
+    people = dict(zip(codes, rng.integers(0, 5000, len(codes)).astype(float), strict=True))
+    old = {c: float(rng.integers(0, people[c] + 1)) for c in codes if rng.random() > 0.02}
+    rows = [commune("people", c, v) for c, v in people.items()] + [commune("old", c, v) for c, v in old.items()]
+    ratio = indicator(
+        "share", {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022", "multiplier": 100}
+    )
+    values = run(catalog_of(ratio), rows, parents)
+    for epci in sorted(set(parents.values())):
+        numerator = denominator = covered = everyone = 0.0
+        for code in codes:
+            if parents[code] != epci:
+                continue
+            everyone += people[code]
+            if code in old:
+                numerator += old[code]
+                denominator += people[code]
+                covered += people[code]
+        row = values.loc[("share", "epci", epci)]
+        assert row["coverage"] == pytest.approx(covered / everyone)
+        if covered / everyone >= 0.95:
+            assert row["value"] == pytest.approx(100 * numerator / denominator)
+        else:
+            assert math.isnan(row["value"])
