@@ -1,0 +1,125 @@
+"""The receipt beside each raw file: which bytes, whence, when, under which licence.
+
+The receipt is also the switch. It names the file that serves, so replacing it (one rename) is what makes a new file
+take over: a process killed before that instant leaves the former file serving.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from diagnostics.catalog.models import Distribution, Source
+from diagnostics.errors import SourceError
+from diagnostics.storage import replacing
+
+
+class Receipt(BaseModel):
+    """What is known of one raw file. `path` is relative to the folder of the receipt, or absolute when the file is read
+    in place (mirror, snapshot, manual). `size` in bytes; `mtime_ns` tells a touched file without hashing it again.
+    `verified` is the card's own statement; `pinned` says whether the card's sha256 was compared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    distribution: str
+    title: str
+    producer: str
+    licence: str
+    vintage: str
+    scheme: str
+    address: str
+    resolved: str
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    pinned: bool
+    verified: str
+    fetched_at: datetime
+    checked_at: datetime
+    etag: str | None = None
+    last_modified: str | None = None
+    checksum: str | None = None
+
+
+def receipt_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.receipt.json"
+
+
+def read_receipt(path: Path) -> Receipt | None:
+    """The receipt, or None when there is none yet. A receipt edited by hand into nonsense is an error."""
+    if not path.is_file():
+        return None
+    try:
+        return Receipt.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise SourceError(
+            f"Reçu illisible : {path} ({error.error_count()} clé(s) en défaut). "
+            "Supprimer ce reçu : le fichier sera vérifié ou récupéré à nouveau."
+        ) from error
+
+
+def write_json(model: BaseModel, path: Path) -> None:
+    """A model as readable JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(model.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def make_receipt(
+    source: Source,
+    distribution: Distribution,
+    file: Path,
+    *,
+    path: str,
+    resolved: str,
+    scheme: str | None = None,
+    now: datetime | None = None,
+    etag: str | None = None,
+    last_modified: str | None = None,
+    checksum: str | None = None,
+) -> Receipt:
+    """Hash `file` and describe it. `path` is what the receipt will say of its place."""
+    now = now or datetime.now(UTC)
+    stat = file.stat()
+    return Receipt(
+        dataset=source.id,
+        distribution=distribution.id,
+        title=source.title,
+        producer=source.producer,
+        licence=source.licence,
+        vintage=distribution.vintage,
+        scheme=scheme or distribution.address.partition("://")[0],
+        address=distribution.address,
+        resolved=resolved,
+        path=path,
+        size=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        sha256=file_sha256(file),
+        pinned=distribution.sha256 is not None,
+        verified=str(distribution.verified),
+        fetched_at=now,
+        checked_at=now,
+        etag=etag,
+        last_modified=last_modified,
+        checksum=checksum,
+    )
+
+
+def serves(receipt: Receipt, folder: Path, distribution: Distribution) -> bool:
+    """Whether the receipt still describes the bytes on disk and the card, without reading the bytes."""
+    file = folder / receipt.path
+    if receipt.address != distribution.address or distribution.sha256 not in (None, receipt.sha256):
+        return False
+    if not file.is_file():
+        return False
+    stat = file.stat()
+    return (stat.st_size, stat.st_mtime_ns) == (receipt.size, receipt.mtime_ns)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
