@@ -1,0 +1,329 @@
+"""From geometries in metres to what stands on the page: paths, lines and names, in points.
+
+Everything is simplified to what a printed page can show and cut at the edge of the map, then kept on the context, so
+that the maps of one CLS prepare their surroundings once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from matplotlib.path import Path
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from diagnostics.cartography import fonts
+from diagnostics.cartography.fonts import TextStyle
+from diagnostics.cartography.model import MapContext
+from diagnostics.cartography.placement import Box, Label, Placed, around_point, place, place_first
+
+TOLERANCE = 0.12  # points: a third of a pixel at 200 dpi
+MARGIN = 0.05  # white left around the CLS, as a share of its larger side
+SURROUNDINGS = 0.85  # the same when the communes around it are coloured too
+SHORTEST_BORDER = 3.0  # points: the crumbs left where two outlines do not quite agree
+INSET = 4.0  # points between a name and the edge of the map
+TOWN_DOT = 1.5  # radius, points
+TOWN_LIMIT = 14
+TOWN_SPACING = 30.0  # points between two named towns
+NEIGHBOUR_LIMIT = 12
+NEIGHBOUR_SPACING = 70.0
+NEIGHBOUR_SMALLEST = 700.0  # square points: smaller pieces at the edge stay unnamed
+
+EPCI_STYLE = TextStyle("Semibold", 9.0, "#3a3a3a")
+TOWN_STYLE = TextStyle("Regular", 7.5, "#1f1f1f")
+OUTSIDE_TOWN_STYLE = TextStyle("Regular", 7.0, "#7a7a7a")
+NEIGHBOUR_STYLE = TextStyle("It", 7.0, "#8a8a8a")
+DEPARTEMENT_STYLE = TextStyle("Semibold", 7.5, "#8a8a8a")
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of the ground fitted into a box of the page: `page = metres * scale + offset`."""
+
+    frame: Box
+    scale: float
+    offset: tuple[float, float]
+
+    @classmethod
+    def fit(cls, bounds: Iterable[float], frame: Box, margin: float) -> View:
+        left, bottom, right, top = bounds
+        pad = margin * max(right - left, top - bottom)
+        width, height = right - left + 2 * pad, top - bottom + 2 * pad
+        scale = min(frame.width / width, frame.height / height)
+        x, y = frame.centre
+        return cls(frame, scale, (x - scale * (left + right) / 2, y - scale * (bottom + top) / 2))
+
+    def project(self, geometries: NDArray) -> NDArray:
+        """Geometries in metres to geometries in points, simplified and cut to what the page can show."""
+        return self.cut(shapely.simplify(self._move(geometries), TOLERANCE))
+
+    def _move(self, geometries: NDArray) -> NDArray:
+        return shapely.transform(geometries, lambda xy: xy * self.scale + self.offset)
+
+    def borders(self, polygons: NDArray) -> NDArray:
+        """Border lines inside the frame, each shared border once: a dashed line drawn twice would be a full one."""
+        # Before any simplification, which could pull apart the two sides of a border.
+        pieces = self.cut(self._move(polygons))
+        edge = shapely.buffer(shapely.box(*self.frame).exterior, 0.2)
+        lines = shapely.difference(shapely.union_all(shapely.boundary(pieces)), edge)
+        merged = shapely.get_parts(shapely.line_merge(lines))
+        return shapely.simplify(merged[shapely.length(merged) >= SHORTEST_BORDER], TOLERANCE)
+
+    def cut(self, geometries: NDArray) -> NDArray:
+        return shapely.clip_by_rect(geometries, *self.frame)
+
+
+@dataclass(frozen=True)
+class Basemap:
+    """What every map of one CLS shares, for one view."""
+
+    view: View
+    perimeter: BaseGeometry
+    neighbours: list[Path]
+    departements: list[Path]
+    epci: list[Path]
+    outline: list[Path]
+    scale_bar: Box
+    labels: tuple[tuple[str, Placed], ...]
+    dots: tuple[tuple[float, float, bool], ...]
+
+
+def polygon_paths(geometries: NDArray) -> list[Path]:
+    """One compound path for each (multi)polygon, holes included, in order; an empty geometry gives an empty path."""
+    return [_compound(shapely.get_rings(shapely.get_parts(geometry)), close=True) for geometry in geometries]
+
+
+def line_paths(geometries: NDArray) -> list[Path]:
+    """One path for each line."""
+    return [_compound([line], close=False) for line in shapely.get_parts(geometries) if not line.is_empty]
+
+
+def _compound(lines: Iterable[BaseGeometry], *, close: bool) -> Path:
+    vertices, codes = [], []
+    for line in lines:
+        points = shapely.get_coordinates(line)
+        code = np.full(len(points), Path.LINETO, dtype=Path.code_type)
+        code[0] = Path.MOVETO
+        if close:
+            code[-1] = Path.CLOSEPOLY
+        vertices.append(points)
+        codes.append(code)
+    if not vertices:
+        return Path(np.empty((0, 2)))
+    return Path(np.concatenate(vertices), np.concatenate(codes))
+
+
+def basemap(context: MapContext, frame: Box, *, surroundings: bool) -> Basemap:
+    """The shared layers of `context` fitted into `frame`, prepared once."""
+    key = (frame, surroundings)
+    if key not in context.prepared:
+        context.prepared[key] = _prepare(context, frame, surroundings)
+    return context.prepared[key]
+
+
+def _prepare(context: MapContext, frame: Box, surroundings: bool) -> Basemap:
+    view = View.fit(context.perimeter.bounds, frame, SURROUNDINGS if surroundings else MARGIN)
+    perimeter = view.project(np.array([context.perimeter]))[0]
+    around = _visible(context.neighbours, view)
+    epci = _visible(context.epci, view)
+    scale_bar = _quiet_corner(perimeter, frame)
+    labels, dots = _names(context, view, perimeter, epci=epci, around=around, scale_bar=scale_bar)
+    return Basemap(
+        view=view,
+        perimeter=perimeter,
+        neighbours=polygon_paths(around.geometry.to_numpy()),
+        departements=line_paths(view.borders(context.departements.geometry.to_numpy())),
+        epci=line_paths(view.borders(context.epci.geometry.to_numpy())),
+        outline=line_paths(view.borders(np.array([context.perimeter]))),
+        scale_bar=scale_bar,
+        labels=labels,
+        dots=dots,
+    )
+
+
+def _visible(frame: gpd.GeoDataFrame, view: View) -> gpd.GeoDataFrame:
+    """The part of a layer that shows, in points."""
+    pieces = view.project(frame.geometry.to_numpy())
+    shown = frame.assign(geometry=gpd.GeoSeries(pieces, index=frame.index))
+    return shown[~shapely.is_empty(pieces)]
+
+
+def _quiet_corner(perimeter: BaseGeometry, frame: Box) -> Box:
+    """Where scale bar and north arrow hide least of the CLS."""
+    width, height = 0.26 * frame.width, 30.0
+    corners = [
+        Box(frame.left, frame.bottom, frame.left + width, frame.bottom + height),
+        Box(frame.right - width, frame.bottom, frame.right, frame.bottom + height),
+        Box(frame.left, frame.top - height, frame.left + width, frame.top),
+        Box(frame.right - width, frame.top - height, frame.right, frame.top),
+    ]
+    return min(corners, key=lambda box: round(perimeter.intersection(shapely.box(*box)).area, 3))
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def short_epci_name(name: str) -> str:
+    """`CC du Bassin de Pompey`: the kind of EPCI by its usual initials."""
+    for kind, initials in (
+        ("Communauté de communes", "CC"),
+        ("Communauté d['’]agglomération", "CA"),
+        ("Communauté urbaine", "CU"),
+    ):
+        name = re.sub(rf"^{kind}\b", initials, name, flags=re.IGNORECASE)
+    return name
+
+
+def _names(
+    context: MapContext,
+    view: View,
+    perimeter: BaseGeometry,
+    *,
+    epci: gpd.GeoDataFrame,
+    around: gpd.GeoDataFrame,
+    scale_bar: Box,
+) -> tuple[tuple[tuple[str, Placed], ...], tuple[tuple[float, float, bool], ...]]:
+    """Names by rank: the first towns, the EPCI, the other towns, the neighbours."""
+    taken: list[Box] = [scale_bar]
+    room = Box(view.frame.left + INSET, view.frame.bottom + INSET, view.frame.right - INSET, view.frame.top - INSET)
+    labels: list[tuple[str, Placed]] = []
+    dots: list[tuple[float, float, bool]] = []
+
+    def keep(kind: str, placed: Placed | None) -> None:
+        if placed is not None:
+            labels.append((kind, placed))
+            taken.append(placed.box)
+
+    towns = list(_towns(context, view, perimeter))
+    first, others = towns[:5], towns[5:]
+
+    def add_towns(candidates: list[tuple[str, float, float, bool]]) -> None:
+        for name, x, y, inside in candidates:
+            far = all(np.hypot(x - other[0], y - other[1]) >= TOWN_SPACING for other in dots)
+            dot = Box.around(x, y, 2 * TOWN_DOT, 2 * TOWN_DOT)
+            if len(dots) >= TOWN_LIMIT or not far or any(dot.touches(box) for box in taken):
+                continue
+            bare = Label((name,), TOWN_STYLE if inside else OUTSIDE_TOWN_STYLE, ())
+            label = replace(bare, centres=around_point(x, y, bare.size, TOWN_DOT + 0.6))
+            placed = place(label, room, taken)
+            if placed is not None:
+                keep("town", placed)
+                taken.append(dot)
+                dots.append((x, y, inside))
+
+    add_towns(first)
+    named = shapely.area(shapely.intersection(epci.geometry.to_numpy(), perimeter))
+    several = (named > 1.0).sum() > 1 or perimeter.area < 0.5 * epci.geometry.area.max()
+    if several:
+        order = np.lexsort((epci["code"].to_numpy(), -named))
+        for row in epci.iloc[order[named[order] > 1.0]].itertuples():
+            # Its own part of the CLS first: that is what the name stands for.
+            piece = row.geometry if perimeter.area < 0.5 * row.geometry.area else row.geometry.intersection(perimeter)
+            keep("epci", place_first(_epci_variants(short_epci_name(row.name), piece), room, taken))
+    add_towns(others)
+
+    known = {placed.label.lines[0] for kind, placed in labels if kind == "town"}
+    spots: list[tuple[float, float]] = []
+    for name, piece in _neighbour_names(around, perimeter):
+        if len(spots) >= NEIGHBOUR_LIMIT or name in known:
+            continue
+        short = short_epci_name(name)
+        variants = [
+            Label(lines, NEIGHBOUR_STYLE, _spots(piece, Label(lines, NEIGHBOUR_STYLE, ()).size, must_fit=False))
+            for lines in _foldings(short, NEIGHBOUR_STYLE)
+        ]
+        clear = [
+            replace(
+                label,
+                centres=tuple(
+                    (x, y)
+                    for x, y in label.centres
+                    if all(np.hypot(x - a, y - b) >= NEIGHBOUR_SPACING for a, b in spots)
+                    # Even a corner of the name over the CLS would read as the name of something inside it.
+                    and not perimeter.intersects(shapely.box(*Box.around(x, y, *label.size)))
+                ),
+            )
+            for label in variants
+        ]
+        placed = place_first(clear, room, taken)
+        keep("neighbour", placed)
+        if placed is not None:
+            spots.append(placed.box.centre)
+    return tuple(labels), tuple(dots)
+
+
+def _towns(context: MapContext, view: View, perimeter: BaseGeometry) -> Iterator[tuple[str, float, float, bool]]:
+    """Towns inside the frame, those of the CLS first, then by population, then by name."""
+    towns = context.towns
+    points = shapely.get_coordinates(towns.geometry.to_numpy()) * view.scale + view.offset
+    inside = shapely.contains_xy(perimeter, points[:, 0], points[:, 1]) if len(points) else np.array([], dtype=bool)
+    order = np.lexsort((towns["name"].to_numpy(dtype=str), -towns["population"].to_numpy(dtype=float), ~inside))
+    for i in order:
+        x, y = points[i]
+        if Box.around(x, y, 6, 6).inside(view.frame):
+            yield str(towns["name"].iloc[i]), float(x), float(y), bool(inside[i])
+
+
+def _neighbour_names(around: gpd.GeoDataFrame, perimeter: BaseGeometry) -> Iterator[tuple[str, BaseGeometry]]:
+    pieces = shapely.difference(around.geometry.to_numpy(), perimeter)
+    areas = shapely.area(pieces)
+    rank = around["population"].to_numpy(dtype=float) if "population" in around.columns else areas
+    for i in np.lexsort((around["name"].to_numpy(dtype=str), -rank)):
+        if areas[i] >= NEIGHBOUR_SMALLEST:
+            yield str(around["name"].iloc[i]), pieces[i]
+
+
+def _foldings(text: str, style: TextStyle) -> list[tuple[str, ...]]:
+    """The text on one, two and three lines, without repeats."""
+    return list(dict.fromkeys(tuple(fonts.balanced(text, style, count)) for count in (1, 2, 3)))
+
+
+def _epci_variants(name: str, piece: BaseGeometry) -> list[Label]:
+    """Foldings that lie wholly inside the polygon first, then smaller ones, then any that has its centre there."""
+    smaller = replace(EPCI_STYLE, size=7.5)
+    foldings: list[tuple[tuple[str, ...], TextStyle]] = [
+        (lines, style) for style in (EPCI_STYLE, smaller) for lines in _by_shape(_foldings(name, style), piece)
+    ]
+    return [
+        Label(lines, style, _spots(piece, Label(lines, style, ()).size, must_fit=must_fit))
+        for must_fit in (True, False)
+        for lines, style in foldings
+    ]
+
+
+def _by_shape(foldings: list[tuple[str, ...]], piece: BaseGeometry) -> list[tuple[str, ...]]:
+    """Two lines first: they sit best in a polygon; then one, then three."""
+    return sorted(foldings, key=lambda lines: (len(lines) != 2, len(lines)))
+
+
+def _spots(piece: BaseGeometry, size: tuple[float, float], *, must_fit: bool) -> tuple[tuple[float, float], ...]:
+    """Centres on a fine grid inside `piece`, nearest to its middle first; `must_fit` wants the whole box inside."""
+    if piece.is_empty:
+        return ()
+    part = max(shapely.get_parts(piece), key=lambda p: p.area)
+    left, bottom, right, top = part.bounds
+    step = max(3.0, min(right - left, top - bottom) / 24)
+    xs, ys = np.meshgrid(np.arange(left, right, step), np.arange(bottom, top, step))
+    xs, ys = xs.ravel(), ys.ravel()
+    shapely.prepare(part)
+    kept = shapely.contains_xy(part, xs, ys)
+    xs, ys = xs[kept], ys[kept]
+    if must_fit:
+        w, h = size
+        kept = shapely.contains(part, shapely.box(xs - w / 2, ys - h / 2, xs + w / 2, ys + h / 2))
+        xs, ys = xs[kept], ys[kept]
+    middle = part.centroid
+    order = np.argsort(np.hypot(xs - middle.x, ys - middle.y), kind="stable")
+    return tuple(zip(xs[order].tolist(), ys[order].tolist(), strict=True))
+
+
+def symbol_centres(polygons: NDArray) -> NDArray[np.float64]:
+    """Where a symbol stands: the centroid when it is inside the zone, else a point that is."""
+    centroids = shapely.centroid(polygons)
+    points = np.where(shapely.contains(polygons, centroids), centroids, shapely.point_on_surface(polygons))
+    return shapely.get_coordinates(points)

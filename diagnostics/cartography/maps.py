@@ -1,0 +1,365 @@
+"""The kinds of maps, by plain names: choropleth, proportional symbols, typology, locator. And saving them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path as FilePath
+
+import geopandas as gpd
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from upath import UPath
+
+from diagnostics import french
+from diagnostics.cartography import fonts, palettes
+from diagnostics.cartography import page as sheet
+from diagnostics.cartography.classes import class_breaks, class_indices, class_labels
+from diagnostics.cartography.layers import basemap, polygon_paths, symbol_centres
+from diagnostics.cartography.model import MapContext, MapSpec, checked, shown_values
+from diagnostics.cartography.page import LegendEntry, Page
+from diagnostics.cartography.placement import Box
+from diagnostics.errors import DiagnosticError
+from diagnostics.storage import replacing
+
+LARGEST_SYMBOL = 30.0  # radius in points
+LARGEST_DOT = 11.0
+SMALLEST_SYMBOL = 0.9
+
+
+# --- kinds -----------------------------------------------------------------------------------------------------------
+
+
+def choropleth(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, *, population_dots: bool = False) -> Figure:
+    """Zones coloured by class: for ratios, never for counts.
+
+    `zones`: GeoDataFrame(code, name, value, status, population, inside, geometry), `value` in `spec.unit`, `status` in
+    ok | unstable | masked | missing, `inside` for the zones of the CLS; zones outside it are coloured where they have
+    a value (the surroundings of a single commune). `population_dots` adds a circle for the inhabitants of each zone, so
+    that wide and empty communes do not carry the map. Raises GeographyError or DiagnosticError on a faulty input.
+    """
+    zones = checked(zones, context)
+    values = shown_values(zones)
+    breaks = breaks_of(spec, zones)
+    colours = class_colours(spec, breaks)
+    page, map_box, column = sheet.open_page(spec)
+    base = basemap(context, map_box, surroundings=bool((~zones["inside"].to_numpy(dtype=bool)).any()))
+    shapes = base.view.project(zones.geometry.to_numpy())
+    states = _states(zones, values)
+    sheet.draw_ground(page, base)
+    _fill(page, polygon_paths(shapes), class_indices(values, breaks), states, colours)
+    sheet.draw_lines(page, base)
+    if population_dots:
+        _population_dots(page, shapes, zones["population"].to_numpy(dtype=float), column)
+    sheet.draw_names(page, base)
+    top = sheet.draw_legend(
+        page,
+        column,
+        column.top,
+        heading=spec.unit,
+        noun=spec.zone_noun,
+        entries=_class_entries(spec, values, breaks, colours, states),
+    )
+    _distribution(page, column, top - 12, spec, context, values=values, breaks=breaks, colours=colours)
+    return page.figure
+
+
+def proportional_symbols(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext) -> Figure:
+    """A circle for each zone, its area in proportion to a count (`value`, at least 0). Same frames as `choropleth`."""
+    zones = checked(zones, context)
+    values = shown_values(zones)
+    if np.nanmin(np.append(values, 0.0)) < 0:
+        raise DiagnosticError(f"carte « {spec.title} » : un effectif négatif ne se dessine pas en cercle")
+    page, map_box, column = sheet.open_page(spec)
+    base = basemap(context, map_box, surroundings=bool((~zones["inside"].to_numpy(dtype=bool)).any()))
+    shapes = base.view.project(zones.geometry.to_numpy())
+    states = _states(zones, values)
+    sheet.draw_ground(page, base)
+    paths = polygon_paths(shapes)
+    _fill(page, paths, np.zeros(len(values), dtype=int), states, ["#e6e6e2"], unstable=False)
+    sheet.draw_lines(page, base)
+    colour = palettes.sequential(spec.theme, spec.direction, 5)[3]
+    largest = float(np.nanmax(np.append(values, 0.0)))
+    _circles(page, shapes, values, largest, LARGEST_SYMBOL, fill=colour, edge="#ffffff", gid="symbols")
+    sheet.draw_names(page, base, dots=False)
+    top = column.top
+    if largest > 0:
+        top = _symbol_legend(page, column, top, spec=spec, largest=largest, colour=colour)
+    entries = [
+        LegendEntry("class", "aucun", int(np.sum(values == 0)), "#e6e6e2"),
+        *_special_entries(states, colour),
+    ]
+    entries = [entry for entry in entries if entry.count]
+    if entries:
+        sheet.draw_legend(page, column, top - 6, heading="", noun=spec.zone_noun, entries=entries)
+    return page.figure
+
+
+def typology(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, categories: Sequence[str]) -> Figure:
+    """Zones coloured by kind: `value` is one of `categories` (six at most, in the order of the legend)."""
+    zones = checked(zones, context)
+    states = np.where(zones["value"].isna() & zones["status"].isin(["ok", "unstable"]), "missing", zones["status"])
+    known = np.isin(states, ["ok", "unstable"])
+    strangers = sorted(set(zones.loc[known, "value"]) - set(categories))
+    if strangers:
+        raise DiagnosticError(f"carte « {spec.title} » : classe(s) sans légende : {', '.join(map(str, strangers))}")
+    colours = palettes.qualitative(len(categories))
+    index = np.array([list(categories).index(v) if k else -1 for v, k in zip(zones["value"], known, strict=True)])
+    page, map_box, column = sheet.open_page(spec)
+    base = basemap(context, map_box, surroundings=bool((~zones["inside"].to_numpy(dtype=bool)).any()))
+    sheet.draw_ground(page, base)
+    _fill(page, polygon_paths(base.view.project(zones.geometry.to_numpy())), index, states, colours)
+    sheet.draw_lines(page, base)
+    sheet.draw_names(page, base)
+    entries = [
+        LegendEntry("class", category, int(np.sum(index == i)), colours[i]) for i, category in enumerate(categories)
+    ]
+    sheet.draw_legend(
+        page,
+        column,
+        column.top,
+        heading=spec.unit,
+        noun=spec.zone_noun,
+        entries=[*entries, *_special_entries(states, colours[0])],
+    )
+    return page.figure
+
+
+def locator(context: MapContext, *, width: float = 425.0, height: float = 425.0) -> Figure:
+    """The outline of the CLS among its neighbours, for a cover: no title, no legend. Size in points."""
+    page = Page(width, height)
+    base = basemap(context, Box(6, 6, width - 6, height - 6), surroundings=False)
+    sheet.draw_ground(page, base)
+    tint = palettes.sequential("population", "neutral", 6)[1]
+    page.paths(polygon_paths(np.array([base.perimeter])), gid="territory", fill=tint, zorder=2)
+    sheet.draw_lines(page, base)
+    sheet.draw_names(page, base)
+    return page.figure
+
+
+# --- words and classes -----------------------------------------------------------------------------------------------
+
+
+def breaks_of(spec: MapSpec, zones: gpd.GeoDataFrame) -> tuple[float, ...]:
+    """The bounds of the map: those of the spec, or computed from the values that may be shown."""
+    if spec.breaks is not None:
+        if list(spec.breaks) != sorted(set(spec.breaks)):
+            raise DiagnosticError(
+                f"carte « {spec.title} » : bornes {spec.breaks} ; les donner croissantes, sans doublon"
+            )
+        return tuple(spec.breaks)
+    return class_breaks(
+        shown_values(zones),
+        zones["population"],
+        method=spec.classification,
+        count=spec.class_count,
+        decimals=spec.decimals,
+        benchmark=spec.benchmark,
+    )
+
+
+def class_colours(spec: MapSpec, breaks: Sequence[float]) -> tuple[str, ...]:
+    """One colour a class, lowest first."""
+    if spec.classification != "diverging":
+        return palettes.sequential(spec.theme, spec.direction, len(breaks) + 1)
+    if spec.benchmark is None:
+        raise DiagnosticError(f"carte « {spec.title} » : classes « diverging » sans valeur de référence (`benchmark`)")
+    below = int(np.searchsorted(np.asarray(breaks), spec.benchmark, side="left"))
+    # A benchmark that is itself a bound leaves no class in the middle.
+    middle = spec.benchmark not in breaks
+    above = len(breaks) + 1 - below - 1 if middle else len(breaks) - below
+    below += 0 if middle else 1
+    return palettes.diverging(spec.direction, below, above, middle=middle)
+
+
+def alternative_text(spec: MapSpec, zones: gpd.GeoDataFrame) -> str:
+    """What the map shows, in words, for a reader who cannot see it."""
+    values = shown_values(zones)
+    inside = zones["inside"].to_numpy(dtype=bool)
+    known = np.isfinite(values) & inside
+    parts = [f"Carte : {spec.title}. {spec.subtitle}."]
+    if not known.any():
+        return f"{parts[0]} Aucune valeur publiable parmi {int(inside.sum())} {spec.zone_noun}."
+    names, shown = zones["name"].to_numpy()[known], values[known]
+    low, high = int(shown.argmin()), int(shown.argmax())
+
+    def say(i: int) -> str:
+        return f"{french.quantity(float(shown[i]), spec.unit, spec.decimals)} ({names[i]})"
+
+    parts.append(f"{int(known.sum())} {spec.zone_noun} sur {int(inside.sum())} ont une valeur")
+    parts[-1] += f", de {say(low)} à {say(high)}." if shown[low] != shown[high] else f" : {say(low)}."
+    return " ".join(parts)
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+def _states(zones: gpd.GeoDataFrame, values: NDArray[np.float64]) -> NDArray:
+    """Status of each zone, `missing` where an ok or unstable one brings no value."""
+    status = zones["status"].to_numpy(dtype=str)
+    return np.where(np.isin(status, ["ok", "unstable"]) & ~np.isfinite(values), "missing", status)
+
+
+def _fill(
+    page: Page,
+    paths: Sequence,
+    index: NDArray,
+    states: NDArray,
+    colours: Sequence[str],
+    *,
+    unstable: bool = True,
+) -> None:
+    """Zones under their hairlines; the ones hatched for secrecy apart: a hatch belongs to a whole collection."""
+    masked = states == "masked"
+    faded = [palettes.desaturated(c) for c in colours] if unstable else list(colours)
+
+    def colour(i: int) -> str:
+        if states[i] == "missing":
+            return palettes.MISSING
+        return (faded if states[i] == "unstable" else colours)[index[i]]
+
+    plain = np.flatnonzero(~masked)
+    page.paths([paths[i] for i in plain], gid="zones", fill=[colour(i) for i in plain], zorder=2)
+    page.hatched([paths[i] for i in np.flatnonzero(masked)], gid="zones-masked", zorder=2)
+    page.paths(list(paths), gid="zone-lines", edge=sheet.LINE_COLOURS["zone"], line=sheet.LINE_WIDTHS["zone"], zorder=3)
+
+
+def _class_entries(
+    spec: MapSpec,
+    values: NDArray[np.float64],
+    breaks: Sequence[float],
+    colours: Sequence[str],
+    states: NDArray,
+) -> list[LegendEntry]:
+    """Highest class first, empty ones kept: the scale is the same on every map of the indicator."""
+    specials = _special_entries(states, colours[len(colours) // 2])
+    if spec.labels is None and not breaks and not np.isfinite(values).any():
+        return specials
+    labels = spec.labels or class_labels(breaks, values, spec.decimals)
+    if len(labels) != len(colours):
+        raise DiagnosticError(f"carte « {spec.title} » : {len(labels)} libellés pour {len(colours)} classes")
+    index = class_indices(values, breaks)
+    entries = [LegendEntry("class", label, int(np.sum(index == i)), colours[i]) for i, label in enumerate(labels)]
+    return [*reversed(entries), *specials]
+
+
+def _special_entries(states: NDArray, colour: str) -> list[LegendEntry]:
+    colours = {"unstable": colour, "masked": palettes.MASKED, "missing": palettes.MISSING}
+    counted = [
+        LegendEntry(kind, label, int(np.sum(states == kind)), colours[kind])
+        for kind, label in sheet.SPECIAL_LABELS.items()
+    ]
+    return [entry for entry in counted if entry.count]
+
+
+def _distribution(
+    page: Page,
+    column: Box,
+    top: float,
+    spec: MapSpec,
+    context: MapContext,
+    *,
+    values: NDArray[np.float64],
+    breaks: Sequence[float],
+    colours: Sequence[str],
+) -> None:
+    """Histogram and marks on one axis."""
+    known = values[np.isfinite(values)]
+    marked = [float(mark.value) for mark in context.marks if mark.value is not None]
+    if not len(known) and not marked:
+        page.lines(column.left, top, ["Aucune valeur publiable."], sheet.SMALL, gid="nothing")
+        return
+    axis = sheet.Axis.over([*known, *marked], column.left, column.right)
+    if len(known):
+        top = sheet.draw_histogram(page, axis, top, values=known, breaks=breaks, colours=colours, spec=spec) - 8
+    if context.marks:
+        place = class_indices([np.nan if m.value is None else m.value for m in context.marks], breaks)
+        colour_of = {mark.label: colours[i] for mark, i in zip(context.marks, place, strict=True)}
+        sheet.draw_marks(
+            page, axis, top, column.bottom, marks=context.marks, colour_of=colour_of, decimals=spec.decimals
+        )
+
+
+def _circles(
+    page: Page,
+    shapes: NDArray,
+    values: NDArray[np.float64],
+    largest: float,
+    radius: float,
+    *,
+    fill: str,
+    edge: str,
+    gid: str,
+) -> None:
+    """Circles of area in proportion to the values, the largest underneath."""
+    drawn = [i for i in np.argsort(-np.nan_to_num(values), kind="stable") if values[i] > 0 and not shapes[i].is_empty]
+    if not drawn:
+        return
+    centres = symbol_centres(shapes[drawn])
+    circles = [
+        sheet.circle(x, y, max(SMALLEST_SYMBOL, radius * float(np.sqrt(values[i] / largest))))
+        for i, (x, y) in zip(drawn, centres, strict=True)
+    ]
+    page.paths(circles, gid=gid, fill=fill, edge=edge, line=0.6, zorder=8)
+
+
+def _population_dots(page: Page, shapes: NDArray, population: NDArray[np.float64], column: Box) -> None:
+    largest = float(np.nanmax(np.append(population, 0.0)))
+    _circles(page, shapes, population, largest, LARGEST_DOT, fill="#1f1f1f99", edge="#ffffff", gid="population-dots")
+    if largest > 0:
+        radius = LARGEST_DOT
+        x, y = column.left + radius, column.bottom + radius
+        page.paths([sheet.circle(x, y, radius)], gid="population-legend", fill="#1f1f1f99", edge="#ffffff", line=0.6)
+        said = french.quantity(largest, "habitants")
+        page.text(x + radius + 8, y - 2.5, said, sheet.SMALL, gid="population-legend-text")
+
+
+def _symbol_legend(page: Page, column: Box, top: float, *, spec: MapSpec, largest: float, colour: str) -> float:
+    """Three nested circles of round values."""
+    lines = fonts.wrap(spec.unit[:1].upper() + spec.unit[1:], sheet.HEADING, column.width)
+    top = page.lines(column.left, top, lines, sheet.HEADING, gid="legend-heading") - 6
+    rounds = [r for r in _round_steps(largest) if r >= 10.0**-spec.decimals]
+    radii = [LARGEST_SYMBOL * float(np.sqrt(r / largest)) for r in rounds]
+    bottom = top - 2 * radii[0]
+    x = column.left + LARGEST_SYMBOL
+    text_y = bottom + 2 * radii[0]
+    for i, (value, radius) in enumerate(zip(rounds, radii, strict=True)):
+        page.paths(
+            [sheet.circle(x, bottom + radius, radius)], gid=f"legend-circle-{i}", fill=colour, edge="#ffffff", line=0.6
+        )
+        y = bottom + 2 * radius
+        text_y = y if i == 0 else min(y, text_y - sheet.SMALL.leading)
+        end = x + LARGEST_SYMBOL + 8
+        page.paths(
+            [sheet.Path([(x, y), (end - 4, text_y), (end, text_y)])],
+            gid=f"legend-leader-{i}",
+            edge=sheet.GREY,
+            line=0.4,
+            zorder=10,
+        )
+        page.text(end + 4, text_y - 2.5, french.number(value, spec.decimals), sheet.SMALL, gid=f"legend-symbol-{i}")
+    return min(bottom, text_y - 4) - 6
+
+
+def _round_steps(largest: float) -> list[float]:
+    """Three round values: near the largest, about a fifth and a twenty-fifth of it."""
+    return list(dict.fromkeys(sheet.round_below(largest / share) for share in (1, 5, 25)))
+
+
+# --- saving ----------------------------------------------------------------------------------------------------------
+
+
+def save(figure: Figure, folder: UPath | FilePath, stem: str) -> tuple[UPath, UPath]:
+    """Write `<stem>.png` (200 dpi) and `<stem>.svg`, whole or not at all; returns their paths.
+
+    The same figure gives the same bytes: no date, fixed ids; the SVG holds its letters as outlines, so that it looks
+    the same where the typeface is not installed.
+    """
+    targets = (UPath(folder) / f"{stem}.png", UPath(folder) / f"{stem}.svg")
+    with replacing(targets[0]) as temporary, temporary.open("wb") as stream:
+        figure.savefig(stream, format="png", dpi=sheet.DPI, metadata={"Software": None})
+    settings = {"svg.hashsalt": "diagnostic-cls", "svg.fonttype": "path"}
+    with matplotlib.rc_context(settings), replacing(targets[1]) as temporary, temporary.open("wb") as stream:
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return targets
