@@ -1,1 +1,181 @@
-def main() -> None: ...
+"""The command line, `diagnostic`. It says in French what it does; it computes nothing itself.
+
+Exit codes: 0 done, 1 unforeseen, 2 catalogue, 3 source, 4 geography, 5 statistics (see `diagnostics/errors.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from diagnostics.errors import CatalogError, DiagnosticError
+
+app = typer.Typer(
+    help="Le diagnostic territorial de santé d'un Contrat Local de Santé, à partir des données ouvertes.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class ProfileName(StrEnum):
+    """Where the bytes come from."""
+
+    embedded = "embedded"
+    mirror = "mirror"
+    official = "official"
+
+
+ProfileOption = Annotated[
+    ProfileName,
+    typer.Option(
+        "--profile",
+        "-p",
+        envvar="DIAGNOSTIC_PROFILE",
+        help="D'où viennent les fichiers : embedded (paquets Python), mirror (dossier DIAGNOSTIC_MIRROR), "
+        "official (producteurs).",
+    ),
+]
+
+
+@app.command("run", help="Produire le diagnostic d'un ou plusieurs territoires.")
+def run_command(
+    territories: Annotated[list[str] | None, typer.Argument(help="Identifiants des territoires.")] = None,
+    profile: ProfileOption = ProfileName.embedded,
+    every: Annotated[bool, typer.Option("--all", help="Tous les territoires déclarés.")] = False,
+) -> None:
+    # Dagster and the geographic libraries take a second to load: only the command that needs them pays.
+    from pipelines.run import run, workshop_for  # noqa: PLC0415
+
+    with _progress() as announce:
+        workshop = workshop_for(profile.value, announce)
+        names = sorted(workshop.catalog.territories) if every else list(territories or [])
+        if not names:
+            raise CatalogError("Aucun territoire demandé. Donner un identifiant, ou `--all`. Voir `diagnostic territories`.")
+        for name in names:
+            workshop.catalog.territory(name)
+        workshop.require_mirror()
+        made = run(workshop, names)
+    if not made:
+        out.print("Tout est à jour : rien n'a changé depuis la dernière exécution.")
+    for name in names:
+        folder = workshop.storage.territory(name)
+        out.print(f"{workshop.catalog.territory(name).name}")
+        out.print(f"  rapport : {folder / 'rapport.html'}", soft_wrap=True)
+        out.print(f"  annexe  : {folder / 'annexe.xlsx'}", soft_wrap=True)
+        out.print(f"  cartes  : {folder / 'maps'}", soft_wrap=True)
+
+
+@app.command("territories", help="Lister les territoires déclarés.")
+def territories_command() -> None:
+    from diagnostics.catalog import load_catalog  # noqa: PLC0415
+
+    table = Table("Identifiant", "Nom", "Communes", "COG", "Contrat", box=None, pad_edge=False)
+    for territory in load_catalog().territories.values():
+        first = territory.contract.split(". ")[0]
+        table.add_row(territory.id, territory.name, str(len(territory.communes)), str(territory.cog_year), first)
+    _print_table(table)
+
+
+@app.command("indicators", help="Lister les indicateurs, et dire lesquels chaque profil sait calculer.")
+def indicators_command() -> None:
+    from diagnostics.catalog import load_catalog  # noqa: PLC0415
+
+    catalog = load_catalog()
+    table = Table("Identifiant", "Libellé", "Unité", "embedded", "mirror", "official", box=None, pad_edge=False)
+    for indicator in catalog.indicators.values():
+        known = [
+            "oui" if catalog.is_computable(indicator, profile) else "–" for profile in ("embedded", "mirror", "official")
+        ]
+        table.add_row(indicator.id, indicator.label, indicator.unit, *known)
+    _print_table(table)
+
+
+@app.command("sources", help="Lister les jeux de données : producteur, millésime, adresse, dernière récupération.")
+def sources_command(profile: ProfileOption = ProfileName.embedded) -> None:
+    from pipelines.run import workshop_for  # noqa: PLC0415
+
+    workshop = workshop_for(profile.value, lambda _step: None)
+    table = Table("Jeu de données", "Producteur", "Millésime", "Vérifié", "Récupéré le", "Adresse", box=None, pad_edge=False)
+    for source in workshop.sources.values():
+        for distribution in workshop.distributions(source.id):
+            receipt = workshop.receipt(source.id, distribution)
+            table.add_row(
+                f"{source.id}/{distribution.id}",
+                source.producer,
+                distribution.vintage,
+                "jamais" if distribution.verified == "unverified" else str(distribution.verified),
+                f"{receipt.fetched_at:%d/%m/%Y}" if receipt else "–",
+                distribution.address,
+            )
+    _print_table(table)
+
+
+@app.command("new-territory", help="Vérifier un périmètre et écrire la carte d'un nouveau territoire.")
+def new_territory_command(
+    identifier: Annotated[str, typer.Option("--id", help="Identifiant : minuscules, chiffres et tirets.")],
+    name: Annotated[str, typer.Option("--name", help="Nom du territoire, tel qu'il paraîtra dans le rapport.")],
+    epci: Annotated[list[str] | None, typer.Option("--epci", help="SIREN d'un EPCI membre (répétable).")] = None,
+    communes: Annotated[
+        Path | None, typer.Option("--communes", help="Fichier texte : un code de commune (COG 2025) par ligne.")
+    ] = None,
+    profile: ProfileOption = ProfileName.embedded,
+) -> None:
+    from pipelines.territories import new_territory  # noqa: PLC0415
+
+    with _progress() as announce:
+        path, territory = new_territory(identifier, name, epci or [], communes, profile.value, announce)
+    out.print(f"{territory.name} : {len(territory.communes)} communes. Carte écrite : {path}", soft_wrap=True)
+    out.print(f"Pour produire le diagnostic : diagnostic run {territory.id}")
+
+
+@app.command("snapshot", help="Refaire les repères versionnés (snapshot/), à partir du profil mirror.")
+def snapshot_command() -> None:
+    from pipelines.run import write_snapshot  # noqa: PLC0415
+
+    with _progress() as announce:
+        path, rows = write_snapshot(announce)
+    out.print(f"{rows} valeurs écrites dans {path}", soft_wrap=True)
+
+
+def _print_table(table: Table) -> None:
+    """Whole columns when piped: a script must not meet words cut at 80 characters."""
+    (out if out.is_terminal else Console(width=1000, highlight=False)).print(table)
+
+
+@contextmanager
+def _progress() -> Iterator:
+    """A progress line on a terminal; silence when piped."""
+    if not err.is_terminal:
+        yield lambda _step: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("Démarrage", total=None)
+        yield lambda step: progress.update(task, description=step, advance=1)
+
+
+def main() -> None:
+    """Entry point: a DiagnosticError is one message and its exit code, never a traceback."""
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    try:
+        app()
+    except DiagnosticError as error:
+        err.print(f"Erreur : {error}", soft_wrap=True, markup=False)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

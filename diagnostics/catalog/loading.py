@@ -47,6 +47,20 @@ class Catalog:
             "Pour en ajouter un : `diagnostic new-territory`."
         )
 
+    def is_computable(self, indicator: Indicator, profile: Profile) -> bool:
+        """Whether the distributions of `profile` give every variable of the indicator's formula."""
+        formula = indicator.formula_for(profile)
+        if formula is None:
+            return False
+        available = self._available[profile]
+        known = [available.get(t.variable, frozenset()) & {t.period, "*"} for t in formula.terms()]
+        # Each term of a published figure is one vintage of it: one is enough.
+        return any(known) if formula.kind == "published" else all(known)
+
+    @cached_property
+    def _available(self) -> dict[Profile, dict[str, set[str]]]:
+        return {profile: self.available_variables(profile) for profile in ("embedded", "mirror", "official")}
+
     def available_variables(self, profile: Profile) -> dict[str, set[str]]:
         """variable -> periods that the distributions of `profile` can give ({"*"} when read from the file)."""
         found: dict[str, set[str]] = {}

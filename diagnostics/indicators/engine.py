@@ -29,8 +29,8 @@ REFERENCE_POPULATION = "pop_municipal"
 """The indicator whose variable weighs coverage."""
 
 VALUE_COLUMNS = (
-    "indicator_id", "zone_type", "zone_code", "period", "numerator", "denominator", "value", "unit", "ci_low", "ci_high",
-    "method", "reliability", "coverage", "comparison", "dataset_ids", "source_version", "computed_at",
+    "indicator_id", "zone_type", "zone_code", "period", "numerator", "denominator", "value", "unit",
+    "ci_low", "ci_high", "method", "reliability", "coverage", "comparison", "dataset_ids", "source_version", "computed_at",
 )  # fmt: skip
 
 
@@ -88,11 +88,13 @@ def compute(
     `versions`: dataset -> the version of its files, as shown in `source_version`.
     Raises CatalogError when no reference population is at hand.
     """
-    computable = {i.id: (i, f) for i in catalog.indicators.values() if (f := i.formula_for(profile)) is not None}
+    computable = {
+        i.id: (i, i.formula_for(profile)) for i in catalog.indicators.values() if catalog.is_computable(i, profile)
+    }
     with duckdb.connect() as db:
         db.execute("set threads = 2")
         _register(db, facts, membership)
-        _reference_population(db, catalog, profile)
+        _reference_population(db, reference_population(catalog, profile))
         _specification(db, computable)
         _operands(db)
         for kind in AGGREGATES:
@@ -120,8 +122,8 @@ def _register(db: duckdb.DuckDBPyConnection, facts: pd.DataFrame, membership: pd
     """)
 
 
-def _reference_population(db: duckdb.DuckDBPyConnection, catalog: Catalog, profile: Profile) -> None:
-    """Latest known municipal population of each commune and IRIS: the weights of coverage, nothing else."""
+def reference_population(catalog: Catalog, profile: Profile) -> str:
+    """The variable that counts people in this profile: it weighs coverage, shares splits, decides majorities."""
     indicator = catalog.indicators.get(REFERENCE_POPULATION)
     formula = indicator.formula_for(profile) if indicator else None
     if formula is None:
@@ -129,12 +131,16 @@ def _reference_population(db: duckdb.DuckDBPyConnection, catalog: Catalog, profi
             f"L'indicateur `{REFERENCE_POPULATION}` n'a pas de formule pour le profil « {profile} » : "
             "il donne la population de référence des taux de couverture. L'ajouter dans catalog/indicators/."
         )
-    variable = formula.terms()[0].variable
+    return formula.terms()[0].variable
+
+
+def _reference_population(db: duckdb.DuckDBPyConnection, variable: str) -> None:
+    """Latest known population of each commune and IRIS: the weights of coverage, nothing else."""
     db.execute(
         """
         create table weights as
         select geo_type as level, geo_code as code, arg_max(value, period) as population
-        from facts where variable = ? and status = 'ok' group by all
+        from facts where variable = ? and status = 'ok' and geo_type in ('commune', 'iris') group by all
         """,
         [variable],
     )

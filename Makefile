@@ -1,0 +1,37 @@
+# `make diagnostic` and `make test` do all the set-up on a fresh machine.
+TERRITORY ?= val-de-lorraine
+PROFILE ?= embedded
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: diagnostic test install ui lint bench snapshot clean
+
+diagnostic: $(STAMP)
+	@$(BIN)/diagnostic run $(TERRITORY) --profile $(PROFILE)
+
+test: $(STAMP)
+	@$(BIN)/pytest -n auto
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -d .venv || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+ui: $(STAMP)
+	@DAGSTER_HOME="$(CURDIR)" $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks
+
+snapshot: $(STAMP)
+	@$(BIN)/diagnostic snapshot
+
+clean:
+	@rm -rf .venv .dagster data/raw/* data/processed/*
+	@git checkout --quiet -- data

@@ -1,0 +1,87 @@
+"""Stage 3: the pivot geography: communes, membership, boundaries."""
+
+import dagster as dg
+import pandas as pd
+
+from assets.shared import FROM_WORKSHOP, GROUP_GEOGRAPHY, OWNERS, count, table_metadata
+from diagnostics.catalog import Catalog
+from diagnostics.geography import (
+    build_membership,
+    build_reference,
+    build_zones,
+    commune_boundaries,
+    read_reference,
+    write_boundaries,
+    write_reference,
+)
+from diagnostics.storage import write_parquet
+from diagnostics.workshop import Workshop
+
+MEMBERSHIP_COLUMNS = {
+    "child_type": "niveau de la zone membre",
+    "child_code": "code de la zone membre",
+    "parent_type": "niveau de la zone qui la contient",
+    "parent_code": "code de la zone qui la contient",
+}
+
+
+def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
+    """`deps` are the sources that declare a reference table in at least one profile."""
+    tables = [s.id for s in catalog.sources.values() if any(d.table for d in s.distributions)]
+
+    @dg.asset(
+        key=["geography", "reference"],
+        deps=[["observations", dataset] for dataset in tables],
+        group_name=GROUP_GEOGRAPHY,
+        owners=OWNERS,
+        kinds={"pandas", "parquet"},
+        description="Communes du COG pivot 2025, table de passage des anciens codes, appartenance des communes et des "
+        "IRIS aux EPCI, PETR, CLS, départements, régions et à la France.",
+        required_resource_keys=FROM_WORKSHOP,
+    )
+    def reference(context) -> dg.MaterializeResult:
+        workshop: Workshop = context.resources.workshop
+        workshop.announce("Géographie : communes et appartenances")
+        made = build_reference(workshop.read_tables())
+        write_reference(made, workshop.storage.geography)
+        membership = build_membership(made, list(workshop.catalog.territories.values()), iris=workshop.read_iris_codes())
+        write_parquet(membership, workshop.storage.geography / "membership.parquet")
+        zones = build_zones(made, list(workshop.catalog.territories.values()))
+        write_parquet(zones, workshop.storage.geography / "zones.parquet")
+        return dg.MaterializeResult(
+            metadata={
+                "Communes": count(len(made.communes), "commune"),
+                "EPCI": count(len(made.epci), "intercommunalité"),
+                "Zones": dg.MetadataValue.md(zones.groupby("zone_type").size().rename("zones").to_markdown()),
+                **table_metadata(membership, MEMBERSHIP_COLUMNS),
+            }
+        )
+
+    @dg.asset(
+        key=["geography", "boundaries"],
+        deps=[reference],
+        group_name=GROUP_GEOGRAPHY,
+        owners=OWNERS,
+        kinds={"geopandas", "parquet"},
+        description="Contours des communes en GeoParquet, un fichier par projection (EPSG:2154 pour la métropole, la "
+        "projection de chaque département outre-mer). Aucune source ouverte du projet ne donne les contours d'IRIS.",
+        required_resource_keys=FROM_WORKSHOP,
+    )
+    def boundaries(context) -> dg.MaterializeResult:
+        workshop: Workshop = context.resources.workshop
+        workshop.announce("Géographie : contours")
+        outlines = commune_boundaries(workshop.read_table("package_communes"), read_reference(workshop.storage.geography))
+        write_boundaries(outlines, workshop.storage.geography)
+        stamp = workshop.record("geography")
+        rows = pd.DataFrame(
+            [
+                {"EPSG": epsg, "communes": len(f), "sans contour": int(f.geometry.is_empty.sum() + f.geometry.isna().sum())}
+                for epsg, f in outlines.items()
+            ]
+        )
+        return dg.MaterializeResult(
+            metadata={"Contours": dg.MetadataValue.md(rows.to_markdown(index=False))},
+            data_version=dg.DataVersion(stamp),
+        )
+
+    return [reference, boundaries]

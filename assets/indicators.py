@@ -1,0 +1,98 @@
+"""Stage 4: every declared indicator, for every zone of France, at once."""
+
+import datetime
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assets.shared import FROM_WORKSHOP, GROUP_INDICATORS, OWNERS, table_metadata
+from diagnostics.catalog import Catalog
+from diagnostics.geography import Report, read_reference
+from diagnostics.indicators import SNAPSHOT, build_facts, compute, reference_population, with_snapshot
+from diagnostics.storage import replacing
+from diagnostics.workshop import Workshop
+
+COLUMNS = {
+    "indicator_id": "indicateur du catalogue",
+    "zone_type": "iris, commune, epci, petr, cls, departement, region ou france",
+    "zone_code": "code de la zone (texte)",
+    "period": "année ou période que décrit la valeur",
+    "numerator": "numérateur, avant multiplication",
+    "denominator": "dénominateur",
+    "value": "valeur dans l'unité de l'indicateur ; vide si masquée ou incomplète",
+    "unit": "unité",
+    "ci_low": "borne basse de l'intervalle de confiance à 95 %",
+    "ci_high": "borne haute de l'intervalle de confiance à 95 %",
+    "method": "formule et méthode d'intervalle, avec leurs réserves",
+    "reliability": "ok, unstable, masked, context, modelled, incomplete ou snapshot",
+    "coverage": "part de la population dont les données sont connues (0 à 1)",
+    "comparison": "better, similar, worse ou not_compared, par rapport à la France",
+    "dataset_ids": "jeux de données employés",
+    "source_version": "versions des fichiers employés",
+    "computed_at": "date du calcul (UTC)",
+}
+
+
+def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
+    facts_of = [s.id for s in catalog.sources.values() if any(d.observations for d in s.distributions)]
+
+    @dg.asset(
+        key=["indicators", "values"],
+        deps=[["geography", "reference"], *(["observations", dataset] for dataset in facts_of)],
+        group_name=GROUP_INDICATORS,
+        owners=OWNERS,
+        kinds={"duckdb", "parquet"},
+        description="La table publique : chaque indicateur du catalogue pour chaque IRIS, commune, EPCI, PETR, CLS, "
+        "département, région et la France, avec intervalle, fiabilité, couverture, comparaison et sources.",
+        required_resource_keys=FROM_WORKSHOP,
+    )
+    def values(context) -> dg.MaterializeResult:
+        workshop: Workshop = context.resources.workshop
+        workshop.announce("Indicateurs : passage au COG pivot")
+        carried = build_facts(
+            workshop.read_observations(),
+            workshop.sources.values(),
+            read_reference(workshop.storage.geography),
+            reference_population(workshop.catalog, workshop.profile),
+        )
+        workshop.announce("Indicateurs : calcul pour toutes les zones")
+        table = compute(
+            workshop.catalog,
+            workshop.profile,
+            carried.observations,
+            workshop.read_membership(),
+            versions=workshop.versions(),
+            computed_at=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
+        )
+        if workshop.profile == "embedded" and SNAPSHOT.exists():
+            table = with_snapshot(table, pq.read_table(SNAPSHOT))
+        write_values(table, workshop)
+        stamp = workshop.record("values")
+        france = table.filter(pa.compute.equal(table["zone_type"], "france")).to_pandas()
+        return dg.MaterializeResult(
+            metadata={
+                **table_metadata(france, COLUMNS, preview=40),
+                "dagster/row_count": dg.MetadataValue.int(table.num_rows),
+                **_passage_metadata(carried.report),
+            },
+            data_version=dg.DataVersion(stamp),
+        )
+
+    return [values]
+
+
+def write_values(table: pa.Table, workshop: Workshop) -> None:
+    with replacing(workshop.storage.values) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _passage_metadata(report: Report) -> dict[str, dg.MetadataValue]:
+    """What carrying old commune codes did, in a few numbers, and the codes that nobody knows."""
+    return {
+        "Passage au pivot : fusions": dg.MetadataValue.int(len(report.mergers)),
+        "Passage au pivot : scissions": dg.MetadataValue.int(len(report.splits)),
+        "Passage au pivot : codes inconnus": dg.MetadataValue.md(
+            report.unknown.head(50).to_markdown(index=False) if len(report.unknown) else "aucun"
+        ),
+    }

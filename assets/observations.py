@@ -1,0 +1,119 @@
+"""Stage 2: typed facts held to the card's contract. One asset per source card, checked before it replaces the last.
+
+A file that breaks its contract leaves the former product in place and fails the blocking check of its asset.
+"""
+
+import dagster as dg
+import pandas as pd
+
+from assets.shared import FROM_WORKSHOP, GROUP_OBSERVATIONS, OWNERS, count, table_metadata
+from diagnostics.catalog import Catalog, Source
+from diagnostics.sources import check, check_table, observe, read_table
+from diagnostics.storage import write_parquet
+from diagnostics.workshop import Workshop
+
+COLUMNS = {
+    "dataset_id": "jeu de données",
+    "variable": "grandeur, déclarée dans la carte de la source",
+    "geo_type": "type de zone, au niveau publié par le producteur",
+    "geo_code": "code de la zone (texte)",
+    "cog_year": "année du code officiel géographique des communes",
+    "period": "année ou période que décrit la valeur",
+    "value": "valeur ; vide si secrète ou inconnue",
+    "status": "ok, secret ou missing : un secret n'est jamais un zéro",
+}
+CONTRACT = "contrat"
+
+
+def observation_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
+    return [_observation_asset(source) for source in catalog.sources.values()]
+
+
+def _observation_asset(source: Source) -> dg.AssetsDefinition:
+    key = dg.AssetKey(["observations", source.id])
+
+    @dg.asset(
+        key=key,
+        deps=[["raw", source.id]],
+        group_name=GROUP_OBSERVATIONS,
+        owners=OWNERS,
+        kinds={"duckdb", "parquet"},
+        description=f"Faits typés tirés de « {source.title} » ({source.producer}), tenus au contrat de la carte "
+        f"`catalog/sources/{source.id}.yaml`.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                CONTRACT,
+                asset=key,
+                blocking=True,
+                description="Colonnes, clés, bornes, nombre de lignes et totaux de contrôle déclarés dans la carte.",
+            )
+        ],
+        required_resource_keys=FROM_WORKSHOP,
+    )
+    def observations(context):
+        workshop: Workshop = context.resources.workshop
+        workshop.announce(f"Observations : {source.title}")
+        frames, tables, results = [], {}, []
+        for distribution in workshop.distributions(source.id):
+            file = workshop.raw_file(source.id, distribution)
+            if distribution.table is not None:
+                table = read_table(source, distribution, file.path)
+                results += check_table(source, distribution, table)
+                tables[distribution.id] = table
+            if distribution.observations:
+                frame = observe(source, distribution, file.path)
+                results += check(source, distribution, frame)
+                frames.append(frame)
+        failed = [r for r in results if not r.passed]
+        yield dg.AssetCheckResult(
+            check_name=CONTRACT,
+            asset_key=key,
+            passed=not failed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata=_explain(results),
+        )
+        if failed:
+            raise dg.Failure(
+                f"{source.title} : le fichier ne respecte pas son contrat. " + " ; ".join(r.detail for r in failed[:5]),
+                allow_retries=False,
+            )
+        for distribution_id, table in tables.items():
+            write_parquet(table, workshop.table_path(source.id, distribution_id))
+        facts = pd.concat(frames, ignore_index=True) if frames else None
+        if facts is not None:
+            write_parquet(facts, workshop.observations_path(source.id))
+        stamp = workshop.record(f"observations/{source.id}")
+        yield dg.MaterializeResult(
+            asset_key=key, metadata=_metadata(source, facts, tables), data_version=dg.DataVersion(stamp)
+        )
+
+    return observations
+
+
+def _explain(results) -> dict[str, dg.MetadataValue]:
+    lines = ["| contrôle | résultat | détail |", "|---|---|---|"]
+    lines += [f"| {r.name} | {'réussi' if r.passed else '**échec**'} | {r.detail} |" for r in results]
+    metadata = {"Contrôles": dg.MetadataValue.md("\n".join(lines))}
+    for result in results:
+        if not result.passed and result.failed_rows is not None:
+            preview = result.failed_rows.head(20).to_markdown(index=False)
+            metadata[f"Lignes en cause : {result.name}"] = dg.MetadataValue.md(preview)
+    return metadata
+
+
+def _metadata(source: Source, facts: pd.DataFrame | None, tables: dict[str, pd.DataFrame]) -> dict:
+    metadata = {f"Table {name}": count(len(table), "ligne") for name, table in tables.items()}
+    if facts is None:
+        return metadata
+    variables = ["| variable | sens | unité |", "|---|---|---|"]
+    present = set(facts["variable"].unique())
+    variables += [f"| `{n}` | {v.label} | {v.unit} |" for n, v in source.variables.items() if n in present]
+    return (
+        metadata
+        | table_metadata(facts, COLUMNS)
+        | {
+            "Variables": dg.MetadataValue.md("\n".join(variables)),
+            "Valeurs secrètes": dg.MetadataValue.int(int((facts["status"] == "secret").sum())),
+            "Valeurs manquantes": dg.MetadataValue.int(int((facts["status"] == "missing").sum())),
+        }
+    )

@@ -1,0 +1,74 @@
+"""Observations of every dataset brought to one table of facts: what the engine computes from.
+
+Communes stand at the pivot COG; IRIS keep their own code; other zones are as published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import duckdb
+import pandas as pd
+
+from diagnostics.catalog import Source
+from diagnostics.geography import Carried, Reference, carry_to_pivot
+
+UNDIVIDED = "0000"
+"""Last four characters of the one IRIS of a commune that is not divided."""
+
+
+def build_facts(
+    observations: Iterable[pd.DataFrame], sources: Iterable[Source], reference: Reference, population_variable: str
+) -> Carried:
+    """All observations at the pivot geography, with the report of what the passage did.
+
+    `population_variable`: the population that shares splits and decides class majorities.
+    Raises GeographyError when a total moved.
+    """
+    everything = pd.concat([frame for frame in observations if len(frame)], ignore_index=True)
+    rules = {name: variable.carry for source in sources for name, variable in source.variables.items()}
+    complete = with_communes_of_iris(everything, rules)
+    return carry_to_pivot(complete, reference, rules, latest_populations(complete, population_variable))
+
+
+def latest_populations(observations: pd.DataFrame, variable: str) -> pd.Series:
+    """Latest known population by commune code, codes of older geographies included."""
+    rows = observations[
+        (observations["variable"] == variable)
+        & observations["geo_type"].isin(["commune", "district"])
+        & (observations["status"] == "ok")
+    ]
+    return rows.sort_values("period").drop_duplicates("geo_code", keep="last").set_index("geo_code")["value"]
+
+
+def with_communes_of_iris(observations: pd.DataFrame, rules: dict[str, str]) -> pd.DataFrame:
+    """Add the communes that IRIS rows give: stocks are summed, other figures exist for undivided communes only.
+
+    A commune is known when all its IRIS are; one secret IRIS makes it secret.
+    """
+    if not (observations["geo_type"] == "iris").any():
+        return observations
+    summed = [name for name, rule in rules.items() if rule == "sum"]
+    with duckdb.connect() as db:
+        db.register("observations", observations)
+        communes = db.execute(
+            """
+            select dataset_id, variable, 'commune' as geo_type, left(geo_code, 5) as geo_code,
+                   any_value(cog_year) as cog_year, period,
+                   case when bool_and(status = 'ok') then sum(value) end as value,
+                   case when bool_and(status = 'ok') then 'ok' when bool_or(status = 'secret') then 'secret'
+                        else 'missing' end as status
+            from observations
+            where geo_type = 'iris' and (list_contains(?, variable) or right(geo_code, 4) = ?)
+            group by dataset_id, variable, left(geo_code, 5), period
+            """,
+            [summed, UNDIVIDED],
+        ).df()
+    communes["cog_year"] = communes["cog_year"].astype("Int64")
+    published = observations.loc[observations["geo_type"] == "commune", ["dataset_id", "variable", "period"]]
+    if len(published):
+        # Where the producer gives the commune himself, his figure stands.
+        key = ["dataset_id", "variable", "period"]
+        known = communes.merge(published.drop_duplicates(), on=key, how="left", indicator=True, validate="m:1")
+        communes = communes[(known["_merge"] == "left_only").to_numpy()]
+    return pd.concat([observations, communes], ignore_index=True)

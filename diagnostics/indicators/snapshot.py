@@ -1,0 +1,61 @@
+"""The small versioned snapshot: figures at EPCI level and above that this project computed in the mirror profile.
+
+A run that has no network compares with it. Every value taken from it is flagged `snapshot`, with its vintage.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from diagnostics.storage import PROJECT_ROOT
+
+SNAPSHOT = PROJECT_ROOT / "snapshot" / "values.parquet"
+DEPARTEMENTS = ("38", "54", "55", "57")
+"""The départements of the founding territories, whose EPCI the snapshot holds."""
+
+
+def extract_snapshot(values: pa.Table, membership: pd.DataFrame, whole_communes: list[str]) -> pa.Table:
+    """The rows of `values` that may be versioned: EPCI of `DEPARTEMENTS`, PETR, CLS above the commune, and up.
+
+    `whole_communes`: CLS that are a single commune or less, which stay out.
+    """
+    with duckdb.connect() as db:
+        db.register("all_values", values)
+        db.register("membership", membership)
+        return db.execute(
+            """
+            with near as (
+                select distinct e.parent_code as zone_code
+                from membership e join membership d using (child_type, child_code)
+                where e.parent_type = 'epci' and d.parent_type = 'departement' and list_contains(?, d.parent_code)
+            )
+            select * from all_values
+            where zone_type in ('petr', 'departement', 'region', 'france')
+               or (zone_type = 'cls' and not list_contains(?, zone_code))
+               or (zone_type = 'epci' and zone_code in (select zone_code from near))
+            order by indicator_id, zone_type, zone_code, period
+            """,
+            [list(DEPARTEMENTS), whole_communes],
+        ).to_arrow_table()
+
+
+def with_snapshot(values: pa.Table, snapshot: pa.Table) -> pa.Table:
+    """`values`, plus the snapshot's figures for the indicators that this run could not compute at all.
+
+    An indicator computed here is never mixed with another vintage of itself.
+    """
+    with duckdb.connect() as db:
+        db.register("here", values)
+        db.register("snapshot", snapshot)
+        return db.execute("""
+            select * from here
+            union all by name
+            select * replace (
+                'snapshot' as reliability,
+                method || '; repère calculé le ' || strftime(computed_at, '%d/%m/%Y') as method)
+            from snapshot
+            where indicator_id not in (select distinct indicator_id from here) and value is not null
+            order by indicator_id, zone_type, zone_code, period
+        """).to_arrow_table()

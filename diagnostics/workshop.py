@@ -1,0 +1,212 @@
+"""One run of the pipeline: which catalogue, which profile, which folders, and what is already up to date.
+
+Assets, notebooks and the command line share this object; it holds no data, only where data lie and what they were
+made from. A *stamp* is a digest of everything a product depends on: its inputs' stamps, its cards, its code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from diagnostics.catalog import Catalog, Distribution, Profile, Source, load_catalog
+from diagnostics.errors import DiagnosticError, SourceError
+from diagnostics.indicators.snapshot import SNAPSHOT
+from diagnostics.sources.fetch import RawFile, fetch, mirror_folder, raw_folder, raw_name
+from diagnostics.sources.receipts import Receipt, read_receipt, receipt_path, serves
+from diagnostics.storage import PROJECT_ROOT, Storage, replacing
+
+PROFILES: tuple[Profile, ...] = ("embedded", "mirror", "official")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """`announce` is told each step that begins, for progress bars; it must not raise."""
+
+    catalog: Catalog
+    profile: Profile = "embedded"
+    storage: Storage = field(default_factory=Storage.from_environment)
+    announce: Callable[[str], None] = lambda _step: None
+
+    @classmethod
+    def from_environment(cls) -> Workshop:
+        """Profile from `DIAGNOSTIC_PROFILE` (embedded unless set), folders from `DIAGNOSTIC_DATA`."""
+        profile = os.environ.get("DIAGNOSTIC_PROFILE", "embedded")
+        if profile not in PROFILES:
+            raise DiagnosticError(
+                f"DIAGNOSTIC_PROFILE = « {profile} » : profil inconnu. Profils possibles : {', '.join(PROFILES)}."
+            )
+        return cls(load_catalog(), profile)
+
+    # --- what the profile uses -------------------------------------------------------------------------------------
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        """The datasets that have a distribution in this profile."""
+        return {s.id: s for s in self.catalog.sources.values() if s.of_profile(self.profile)}
+
+    def distributions(self, dataset: str) -> list[Distribution]:
+        return self.catalog.sources[dataset].of_profile(self.profile)
+
+    def fetch(self, dataset: str) -> list[RawFile]:
+        """Fetch every distribution of the profile; a file already there, unchanged, costs nothing."""
+        source = self.catalog.sources[dataset]
+        return [fetch(source, d, self.storage) for d in self.distributions(dataset)]
+
+    def receipt(self, dataset: str, distribution: Distribution) -> Receipt | None:
+        """The receipt of a distribution whose file is here and unchanged, else None."""
+        source = self.catalog.sources[dataset]
+        folder = raw_folder(source, distribution, self.storage)
+        receipt = read_receipt(receipt_path(folder, raw_name(source, distribution)))
+        return receipt if receipt is not None and serves(receipt, folder, distribution) else None
+
+    def raw_file(self, dataset: str, distribution: Distribution) -> RawFile:
+        """The fetched file of a distribution. SourceError when it was never fetched."""
+        receipt = self.receipt(dataset, distribution)
+        if receipt is None:
+            raise SourceError(
+                f"{dataset}, distribution « {distribution.id} » : le fichier n'a pas encore été récupéré. "
+                f"Matérialiser l'asset « raw/{dataset} », ou lancer `diagnostic run`."
+            )
+        return RawFile(raw_folder(self.catalog.sources[dataset], distribution, self.storage) / receipt.path, receipt)
+
+    def require_mirror(self) -> None:
+        """Raise at once when the profile is `mirror` and its folder is not there."""
+        if self.profile == "mirror":
+            mirror_folder()
+
+    # --- where products lie ------------------------------------------------------------------------------------------
+
+    def observations_path(self, dataset: str):
+        return self.storage.observations / f"{dataset}.parquet"
+
+    def table_path(self, dataset: str, distribution_id: str):
+        return self.storage.processed / "tables" / f"{dataset}.{distribution_id}.parquet"
+
+    # --- reading back what was made ----------------------------------------------------------------------------------
+
+    def read_table(self, distribution_id: str) -> pd.DataFrame:
+        """A reference table, by the identifier of the distribution that gives it in this profile."""
+        dataset = self._table_owners[distribution_id]
+        return pd.read_parquet(self.table_path(dataset, distribution_id))
+
+    def read_tables(self) -> dict[str, pd.DataFrame]:
+        return {name: self.read_table(name) for name in self._table_owners}
+
+    @cached_property
+    def _table_owners(self) -> dict[str, str]:
+        return {d.id: s.id for s in self.sources.values() for d in s.of_profile(self.profile) if d.table is not None}
+
+    @cached_property
+    def observed(self) -> list[str]:
+        """The datasets of the profile that give observations."""
+        return [s.id for s in self.sources.values() if any(d.observations for d in s.of_profile(self.profile))]
+
+    def read_observations(self) -> list[pd.DataFrame]:
+        return [pd.read_parquet(self.observations_path(dataset)) for dataset in self.observed]
+
+    def read_iris_codes(self) -> list[str]:
+        """Every IRIS that some dataset of the profile speaks of."""
+        codes: set[str] = set()
+        for dataset in self.observed:
+            rows = pd.read_parquet(
+                self.observations_path(dataset), columns=["geo_code"], filters=[("geo_type", "==", "iris")]
+            )
+            codes.update(rows["geo_code"].unique())
+        return sorted(codes)
+
+    def read_membership(self) -> pd.DataFrame:
+        return pd.read_parquet(self.storage.geography / "membership.parquet")
+
+    def read_zones(self) -> pd.DataFrame:
+        return pd.read_parquet(self.storage.geography / "zones.parquet")
+
+    def versions(self) -> dict[str, str]:
+        """dataset -> `dataset@vintages#sha8` of the files that serve."""
+        texts = {}
+        for dataset in self.sources:
+            receipts = [self.receipt(dataset, d) for d in self.distributions(dataset)]
+            known = [r for r in receipts if r is not None]
+            if known:
+                vintages = ",".join(sorted({r.vintage for r in known}))
+                texts[dataset] = f"{dataset}@{vintages}#{digest([r.sha256 for r in known])[:8]}"
+        return texts
+
+    # --- what is up to date ------------------------------------------------------------------------------------------
+
+    def stamp(self, product: str) -> str:
+        """Digest of all that `product` depends on. Products: `raw/<dataset>`, `observations/<dataset>`, `geography`,
+        `values`, `maps/<territory>`, `report/<territory>`."""
+        stage, _, name = product.partition("/")
+        return getattr(self, f"_stamp_{stage}")(*([name] if name else []))
+
+    def is_current(self, product: str) -> bool:
+        """True when the product was made from exactly what it would be made from now."""
+        return self._ledger().get(product) == self.stamp(product)
+
+    def record(self, product: str) -> str:
+        """Write down that `product` now stands on its present stamp; returns it."""
+        stamp = self.stamp(product)
+        ledger = self._ledger() | {product: stamp}
+        with replacing(self._ledger_path) as temporary:
+            temporary.write_text(json.dumps(ledger, indent=1, sort_keys=True), encoding="utf-8")
+        return stamp
+
+    @property
+    def _ledger_path(self):
+        return self.storage.processed / "stamps.json"
+
+    def _ledger(self) -> dict[str, str]:
+        return json.loads(self._ledger_path.read_text(encoding="utf-8")) if self._ledger_path.exists() else {}
+
+    def _stamp_raw(self, dataset: str) -> str:
+        receipts = [self.receipt(dataset, d) for d in self.distributions(dataset)]
+        return digest([receipt.sha256 if receipt else None for receipt in receipts])
+
+    def _stamp_observations(self, dataset: str) -> str:
+        card = self.catalog.sources[dataset].model_dump(mode="json")
+        return digest(self.profile, self._stamp_raw(dataset), card, code_digest("sources", "catalog"))
+
+    def _stamp_geography(self) -> str:
+        tables = [s.id for s in self.sources.values() if any(d.table for d in s.of_profile(self.profile))]
+        perimeters = {t.id: t.model_dump(mode="json", exclude={"axes"}) for t in self.catalog.territories.values()}
+        return digest([self._stamp_observations(d) for d in tables], perimeters, code_digest("geography"))
+
+    def _stamp_values(self) -> str:
+        observations = {d: self._stamp_observations(d) for d in self.sources}
+        indicators = {i.id: i.model_dump(mode="json") for i in self.catalog.indicators.values()}
+        snapshot = file_digest(SNAPSHOT) if self.profile == "embedded" else None
+        return digest(
+            observations, self._stamp_geography(), indicators, snapshot, code_digest("indicators", "statistics")
+        )
+
+    def _stamp_maps(self, territory_id: str) -> str:
+        territory = self.catalog.territory(territory_id)
+        return digest(self._stamp_values(), territory.model_dump(mode="json"), code_digest("cartography"))
+
+    def _stamp_report(self, territory_id: str) -> str:
+        return digest(self._stamp_maps(territory_id), code_digest("reporting"))
+
+
+def digest(*parts: object) -> str:
+    """Short sha256 of any JSON-able parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+@cache
+def code_digest(*packages: str) -> str:
+    """Digest of the code of these packages of `diagnostics` and of the assets that call them."""
+    folders = [PROJECT_ROOT / "diagnostics" / p for p in packages] + [PROJECT_ROOT / "assets"]
+    files = sorted(f for folder in folders for f in folder.rglob("*") if f.suffix in {".py", ".j2", ".css", ".html"})
+    return digest([(f.name, file_digest(f)) for f in [*files, PROJECT_ROOT / "diagnostics" / "french.py"]])

@@ -1,0 +1,42 @@
+"""The code location that Dagster loads. `build_definitions` lets tests and the command line make their own."""
+
+import dagster as dg
+
+from assets.geography import geography_assets
+from assets.indicators import indicator_assets
+from assets.maps import map_assets
+from assets.observations import observation_assets
+from assets.raw import raw_assets
+from assets.reports import report_assets
+from diagnostics.catalog import Catalog, load_catalog
+from diagnostics.workshop import Workshop
+from pipelines.jobs import jobs
+from pipelines.partitions import territory_partitions
+from pipelines.resources import workshop_from_environment
+
+
+def build_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
+    """Every asset of the house, in the order of the flow."""
+    partitions = territory_partitions(catalog)
+    return [
+        *raw_assets(catalog),
+        *observation_assets(catalog),
+        *geography_assets(catalog),
+        *indicator_assets(catalog),
+        *map_assets(partitions),
+        *report_assets(partitions),
+    ]
+
+
+def build_definitions(catalog: Catalog | None = None, workshop: Workshop | None = None) -> dg.Definitions:
+    """The whole code location, on the project's catalogue unless another is given."""
+    catalog = catalog or (workshop.catalog if workshop else load_catalog())
+    return dg.Definitions(
+        assets=build_assets(catalog),
+        jobs=jobs(territory_partitions(catalog)),
+        resources={"workshop": workshop or workshop_from_environment},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions()
