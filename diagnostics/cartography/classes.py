@@ -7,6 +7,7 @@ outer classes are open, so that the same bounds serve every territory and every 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -79,7 +80,10 @@ def _natural_breaks(values: NDArray[np.float64], count: int) -> list[float]:
     if len(ordered) > JENKS_LIMIT:
         ordered = ordered[np.linspace(0, len(ordered) - 1, JENKS_LIMIT).round().astype(int)]
     distinct = np.unique(ordered)
-    uppers = FisherJenks(ordered, k=min(count, len(distinct))).bins[:-1]
+    with warnings.catch_warnings():
+        # It advises to install numba; on so few values plain Python is quick enough.
+        warnings.filterwarnings("ignore", message="Numba not installed")
+        uppers = FisherJenks(ordered, k=min(count, len(distinct))).bins[:-1]
     nexts = np.searchsorted(distinct, uppers, side="right")
     return [float((upper + distinct[n]) / 2) for upper, n in zip(uppers, nexts, strict=True) if n < len(distinct)]
 

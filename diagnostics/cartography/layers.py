@@ -25,7 +25,8 @@ from diagnostics.cartography.placement import Box, Label, Placed, around_point, 
 TOLERANCE = 0.12  # points: a third of a pixel at 200 dpi
 MARGIN = 0.05  # white left around the CLS, as a share of its larger side
 SURROUNDINGS = 0.85  # the same when the communes around it are coloured too
-SHORTEST_BORDER = 3.0  # points: the crumbs left where two outlines do not quite agree
+SHORTEST_BORDER = 3.0  # points
+SMALLEST_RING = 5.0  # square points
 INSET = 4.0  # points between a name and the edge of the map
 TOWN_DOT = 1.5  # radius, points
 TOWN_LIMIT = 14
@@ -37,6 +38,7 @@ NEIGHBOUR_SMALLEST = 700.0  # square points: smaller pieces at the edge stay unn
 EPCI_STYLE = TextStyle("Semibold", 9.0, "#3a3a3a")
 TOWN_STYLE = TextStyle("Regular", 7.5, "#1f1f1f")
 OUTSIDE_TOWN_STYLE = TextStyle("Regular", 7.0, "#7a7a7a")
+COLOURED_TOWN_STYLE = TextStyle("Regular", 7.0, "#3a3a3a")
 NEIGHBOUR_STYLE = TextStyle("It", 7.0, "#8a8a8a")
 DEPARTEMENT_STYLE = TextStyle("Semibold", 7.5, "#8a8a8a")
 
@@ -65,17 +67,27 @@ class View:
     def _move(self, geometries: NDArray) -> NDArray:
         return shapely.transform(geometries, lambda xy: xy * self.scale + self.offset)
 
-    def borders(self, polygons: NDArray) -> NDArray:
-        """Border lines inside the frame, each shared border once: a dashed line drawn twice would be a full one."""
+    def borders(self, polygons: NDArray, land: NDArray | None = None) -> NDArray:
+        """Border lines inside the frame, each shared border once: a dashed line drawn twice would be a full one.
+
+        With `land`, borders that run along its outer edge (a coast, a foreign country) are left out.
+        """
         # Before any simplification, which could pull apart the two sides of a border.
-        pieces = self.cut(self._move(polygons))
-        edge = shapely.buffer(shapely.box(*self.frame).exterior, 0.2)
-        lines = shapely.difference(shapely.union_all(shapely.boundary(pieces)), edge)
-        merged = shapely.get_parts(shapely.line_merge(lines))
-        return shapely.simplify(merged[shapely.length(merged) >= SHORTEST_BORDER], TOLERANCE)
+        lines = shapely.union_all(shapely.boundary(self.cut(self._move(polygons))))
+        edges = shapely.box(*self.frame).exterior
+        if land is not None:
+            edges = shapely.union(edges, shapely.union_all(self.cut(self._move(land))).boundary)
+        merged = shapely.get_parts(shapely.line_merge(shapely.difference(lines, shapely.buffer(edges, 0.2))))
+        return shapely.simplify(merged[~_crumbs(merged)], TOLERANCE)
 
     def cut(self, geometries: NDArray) -> NDArray:
         return shapely.clip_by_rect(geometries, *self.frame)
+
+
+def _crumbs(lines: NDArray) -> NDArray[np.bool_]:
+    """Bits too short to see, and closed slivers, left where two outlines do not quite agree."""
+    areas = np.array([shapely.Polygon(line).area if line.is_closed else np.inf for line in lines])
+    return (shapely.length(lines) < SHORTEST_BORDER) | (areas < SMALLEST_RING)
 
 
 @dataclass(frozen=True)
@@ -132,12 +144,16 @@ def _prepare(context: MapContext, frame: Box, surroundings: bool) -> Basemap:
     around = _visible(context.neighbours, view)
     epci = _visible(context.epci, view)
     scale_bar = _quiet_corner(perimeter, frame)
-    labels, dots = _names(context, view, perimeter, epci=epci, around=around, scale_bar=scale_bar)
+    labels, dots = _names(
+        context, view, perimeter, epci=epci, around=around, scale_bar=scale_bar, surroundings=surroundings
+    )
     return Basemap(
         view=view,
         perimeter=perimeter,
         neighbours=polygon_paths(around.geometry.to_numpy()),
-        departements=line_paths(view.borders(context.departements.geometry.to_numpy())),
+        departements=line_paths(
+            view.borders(context.departements.geometry.to_numpy(), context.neighbours.geometry.to_numpy())
+        ),
         epci=line_paths(view.borders(context.epci.geometry.to_numpy())),
         outline=line_paths(view.borders(np.array([context.perimeter]))),
         scale_bar=scale_bar,
@@ -187,6 +203,7 @@ def _names(
     epci: gpd.GeoDataFrame,
     around: gpd.GeoDataFrame,
     scale_bar: Box,
+    surroundings: bool,
 ) -> tuple[tuple[tuple[str, Placed], ...], tuple[tuple[float, float, bool], ...]]:
     """Names by rank: the first towns, the EPCI, the other towns, the neighbours."""
     taken: list[Box] = [scale_bar]
@@ -199,7 +216,9 @@ def _names(
             labels.append((kind, placed))
             taken.append(placed.box)
 
-    towns = list(_towns(context, view, perimeter))
+    outside_style = COLOURED_TOWN_STYLE if surroundings else OUTSIDE_TOWN_STYLE
+    grey_names = set() if surroundings else set(around["name"])
+    towns = [town for town in _towns(context, view, perimeter) if town[3] or town[0] not in grey_names]
     first, others = towns[:5], towns[5:]
 
     def add_towns(candidates: list[tuple[str, float, float, bool]]) -> None:
@@ -208,7 +227,7 @@ def _names(
             dot = Box.around(x, y, 2 * TOWN_DOT, 2 * TOWN_DOT)
             if len(dots) >= TOWN_LIMIT or not far or any(dot.touches(box) for box in taken):
                 continue
-            bare = Label((name,), TOWN_STYLE if inside else OUTSIDE_TOWN_STYLE, ())
+            bare = Label((name,), TOWN_STYLE if inside else outside_style, ())
             label = replace(bare, centres=around_point(x, y, bare.size, TOWN_DOT + 0.6))
             placed = place(label, room, taken)
             if placed is not None:
@@ -217,22 +236,17 @@ def _names(
                 dots.append((x, y, inside))
 
     add_towns(first)
-    named = shapely.area(shapely.intersection(epci.geometry.to_numpy(), perimeter))
-    several = (named > 1.0).sum() > 1 or perimeter.area < 0.5 * epci.geometry.area.max()
-    if several:
-        order = np.lexsort((epci["code"].to_numpy(), -named))
-        for row in epci.iloc[order[named[order] > 1.0]].itertuples():
-            # Its own part of the CLS first: that is what the name stands for.
-            piece = row.geometry if perimeter.area < 0.5 * row.geometry.area else row.geometry.intersection(perimeter)
-            keep("epci", place_first(_epci_variants(short_epci_name(row.name), piece), room, taken))
+    named = _named_epci(epci, perimeter)
+    for name, piece in named:
+        keep("epci", place_first(_epci_variants(name, piece), room, taken))
     add_towns(others)
 
-    known = {placed.label.lines[0] for kind, placed in labels if kind == "town"}
+    known = {placed.label.lines[0] for kind, placed in labels if kind == "town"} | {name for name, _ in named}
     spots: list[tuple[float, float]] = []
     for name, piece in _neighbour_names(around, perimeter):
-        if len(spots) >= NEIGHBOUR_LIMIT or name in known:
-            continue
         short = short_epci_name(name)
+        if len(spots) >= NEIGHBOUR_LIMIT or short in known:
+            continue
         variants = [
             Label(lines, NEIGHBOUR_STYLE, _spots(piece, Label(lines, NEIGHBOUR_STYLE, ()).size, must_fit=False))
             for lines in _foldings(short, NEIGHBOUR_STYLE)
@@ -255,6 +269,23 @@ def _names(
         if placed is not None:
             spots.append(placed.box.centre)
     return tuple(labels), tuple(dots)
+
+
+def _named_epci(epci: gpd.GeoDataFrame, perimeter: BaseGeometry) -> list[tuple[str, BaseGeometry]]:
+    """Short name and room of each EPCI worth naming: the members of the CLS, or the one that a commune lies in.
+
+    A CLS that is one EPCI needs no name on itself: the title says it.
+    """
+    shapes = epci.geometry.to_numpy()
+    shared = shapely.area(shapely.intersection(shapes, perimeter))
+    members = np.flatnonzero(shared > 1.0)
+    names = [short_epci_name(name) for name in epci["name"]]
+    if len(members) == 1:
+        whole = shapes[members[0]]
+        alone = perimeter.area > 0.9 * whole.area
+        return [] if alone else [(names[members[0]], shapely.difference(whole, perimeter))]
+    order = members[np.lexsort((epci["code"].to_numpy(dtype=str)[members], -shared[members]))]
+    return [(names[i], shapely.intersection(shapes[i], perimeter)) for i in order]
 
 
 def _towns(context: MapContext, view: View, perimeter: BaseGeometry) -> Iterator[tuple[str, float, float, bool]]:
@@ -286,19 +317,14 @@ def _foldings(text: str, style: TextStyle) -> list[tuple[str, ...]]:
 def _epci_variants(name: str, piece: BaseGeometry) -> list[Label]:
     """Foldings that lie wholly inside the polygon first, then smaller ones, then any that has its centre there."""
     smaller = replace(EPCI_STYLE, size=7.5)
-    foldings: list[tuple[tuple[str, ...], TextStyle]] = [
-        (lines, style) for style in (EPCI_STYLE, smaller) for lines in _by_shape(_foldings(name, style), piece)
-    ]
+    # Two lines sit best in a polygon; then one, then three.
+    folded = sorted(_foldings(name, EPCI_STYLE), key=lambda lines: (len(lines) != 2, len(lines)))
     return [
         Label(lines, style, _spots(piece, Label(lines, style, ()).size, must_fit=must_fit))
         for must_fit in (True, False)
-        for lines, style in foldings
+        for style in (EPCI_STYLE, smaller)
+        for lines in folded
     ]
-
-
-def _by_shape(foldings: list[tuple[str, ...]], piece: BaseGeometry) -> list[tuple[str, ...]]:
-    """Two lines first: they sit best in a polygon; then one, then three."""
-    return sorted(foldings, key=lambda lines: (len(lines) != 2, len(lines)))
 
 
 def _spots(piece: BaseGeometry, size: tuple[float, float], *, must_fit: bool) -> tuple[tuple[float, float], ...]:

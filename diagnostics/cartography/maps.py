@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 import geopandas as gpd
 import matplotlib
 import numpy as np
+import shapely
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from upath import UPath
@@ -16,7 +17,7 @@ from diagnostics import french
 from diagnostics.cartography import fonts, palettes
 from diagnostics.cartography import page as sheet
 from diagnostics.cartography.classes import class_breaks, class_indices, class_labels
-from diagnostics.cartography.layers import basemap, polygon_paths, symbol_centres
+from diagnostics.cartography.layers import Basemap, basemap, polygon_paths, symbol_centres
 from diagnostics.cartography.model import MapContext, MapSpec, checked, shown_values
 from diagnostics.cartography.page import LegendEntry, Page
 from diagnostics.cartography.placement import Box
@@ -24,7 +25,9 @@ from diagnostics.errors import DiagnosticError
 from diagnostics.storage import replacing
 
 LARGEST_SYMBOL = 30.0  # radius in points
-LARGEST_DOT = 11.0
+LARGEST_DOT = 10.0
+DOT_COLOUR = "#1f1f1fa6"
+LEADERS = 5
 SMALLEST_SYMBOL = 0.9
 
 
@@ -39,20 +42,15 @@ def choropleth(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, *, p
     a value (the surroundings of a single commune). `population_dots` adds a circle for the inhabitants of each zone, so
     that wide and empty communes do not carry the map. Raises GeographyError or DiagnosticError on a faulty input.
     """
-    zones = checked(zones, context)
-    values = shown_values(zones)
-    breaks = breaks_of(spec, zones)
+    breaks = breaks_of(spec, checked(zones, context))
     colours = class_colours(spec, breaks)
-    page, map_box, column = sheet.open_page(spec)
-    base = basemap(context, map_box, surroundings=bool((~zones["inside"].to_numpy(dtype=bool)).any()))
-    shapes = base.view.project(zones.geometry.to_numpy())
+    page, column, base, zones, shapes = _set(spec, zones, context)
+    values = shown_values(zones)
     states = _states(zones, values)
     sheet.draw_ground(page, base)
     _fill(page, polygon_paths(shapes), class_indices(values, breaks), states, colours)
     sheet.draw_lines(page, base)
-    if population_dots:
-        _population_dots(page, shapes, zones["population"].to_numpy(dtype=float), column)
-    sheet.draw_names(page, base)
+    sheet.draw_names(page, base, dots=not population_dots)
     top = sheet.draw_legend(
         page,
         column,
@@ -61,19 +59,18 @@ def choropleth(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, *, p
         noun=spec.zone_noun,
         entries=_class_entries(spec, values, breaks, colours, states),
     )
+    if population_dots:
+        top = _population_dots(page, shapes, zones["population"].to_numpy(dtype=float), column, top - 4)
     _distribution(page, column, top - 12, spec, context, values=values, breaks=breaks, colours=colours)
     return page.figure
 
 
 def proportional_symbols(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext) -> Figure:
     """A circle for each zone, its area in proportion to a count (`value`, at least 0). Same frames as `choropleth`."""
-    zones = checked(zones, context)
+    page, column, base, zones, shapes = _set(spec, zones, context)
     values = shown_values(zones)
     if np.nanmin(np.append(values, 0.0)) < 0:
         raise DiagnosticError(f"carte « {spec.title} » : un effectif négatif ne se dessine pas en cercle")
-    page, map_box, column = sheet.open_page(spec)
-    base = basemap(context, map_box, surroundings=bool((~zones["inside"].to_numpy(dtype=bool)).any()))
-    shapes = base.view.project(zones.geometry.to_numpy())
     states = _states(zones, values)
     sheet.draw_ground(page, base)
     paths = polygon_paths(shapes)
@@ -92,13 +89,14 @@ def proportional_symbols(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapCon
     ]
     entries = [entry for entry in entries if entry.count]
     if entries:
-        sheet.draw_legend(page, column, top - 6, heading="", noun=spec.zone_noun, entries=entries)
+        top = sheet.draw_legend(page, column, top - 2, heading="", noun=spec.zone_noun, entries=entries)
+    _leaders(page, column, top - 14, spec, zones.assign(value=values))
     return page.figure
 
 
 def typology(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, categories: Sequence[str]) -> Figure:
     """Zones coloured by kind: `value` is one of `categories` (six at most, in the order of the legend)."""
-    zones = checked(zones, context)
+    page, column, base, zones, shapes = _set(spec, zones, context)
     states = np.where(zones["value"].isna() & zones["status"].isin(["ok", "unstable"]), "missing", zones["status"])
     known = np.isin(states, ["ok", "unstable"])
     strangers = sorted(set(zones.loc[known, "value"]) - set(categories))
@@ -106,10 +104,8 @@ def typology(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, catego
         raise DiagnosticError(f"carte « {spec.title} » : classe(s) sans légende : {', '.join(map(str, strangers))}")
     colours = palettes.qualitative(len(categories))
     index = np.array([list(categories).index(v) if k else -1 for v, k in zip(zones["value"], known, strict=True)])
-    page, map_box, column = sheet.open_page(spec)
-    base = basemap(context, map_box, surroundings=bool((~zones["inside"].to_numpy(dtype=bool)).any()))
     sheet.draw_ground(page, base)
-    _fill(page, polygon_paths(base.view.project(zones.geometry.to_numpy())), index, states, colours)
+    _fill(page, polygon_paths(shapes), index, states, colours)
     sheet.draw_lines(page, base)
     sheet.draw_names(page, base)
     entries = [
@@ -185,14 +181,27 @@ def alternative_text(spec: MapSpec, zones: gpd.GeoDataFrame) -> str:
     low, high = int(shown.argmin()), int(shown.argmax())
 
     def say(i: int) -> str:
-        return f"{french.quantity(float(shown[i]), spec.unit, spec.decimals)} ({names[i]})"
+        return f"{french.number(float(shown[i]), spec.decimals)} ({names[i]})"
 
-    parts.append(f"{int(known.sum())} {spec.zone_noun} sur {int(inside.sum())} ont une valeur")
-    parts[-1] += f", de {say(low)} à {say(high)}." if shown[low] != shown[high] else f" : {say(low)}."
+    span = f"de {say(low)} à {say(high)}" if shown[low] != shown[high] else say(low)
+    parts.append(f"Valeurs connues : {int(known.sum())} {spec.zone_noun} sur {int(inside.sum())}, {span}.")
+    parts.append(f"Unité : {spec.unit}.")
     return " ".join(parts)
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+def _set(
+    spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext
+) -> tuple[Page, Box, Basemap, gpd.GeoDataFrame, NDArray]:
+    """The page, its column, the base map, the zones that fall inside the frame and their shapes on the page."""
+    zones = checked(zones, context)
+    page, map_box, column = sheet.open_page(spec)
+    base = basemap(context, map_box, surroundings=not zones["inside"].all())
+    shapes = base.view.project(zones.geometry.to_numpy())
+    visible = shapely.area(shapes) > 0
+    return page, column, base, zones[visible].reset_index(drop=True), shapes[visible]
 
 
 def _states(zones: gpd.GeoDataFrame, values: NDArray[np.float64]) -> NDArray:
@@ -304,15 +313,27 @@ def _circles(
     page.paths(circles, gid=gid, fill=fill, edge=edge, line=0.6, zorder=8)
 
 
-def _population_dots(page: Page, shapes: NDArray, population: NDArray[np.float64], column: Box) -> None:
+def _population_dots(page: Page, shapes: NDArray, population: NDArray[np.float64], column: Box, top: float) -> float:
+    """A dark circle for the inhabitants of each zone, and its line of legend; returns the bottom of that line."""
     largest = float(np.nanmax(np.append(population, 0.0)))
-    _circles(page, shapes, population, largest, LARGEST_DOT, fill="#1f1f1f99", edge="#ffffff", gid="population-dots")
-    if largest > 0:
-        radius = LARGEST_DOT
-        x, y = column.left + radius, column.bottom + radius
-        page.paths([sheet.circle(x, y, radius)], gid="population-legend", fill="#1f1f1f99", edge="#ffffff", line=0.6)
-        said = french.quantity(largest, "habitants")
-        page.text(x + radius + 8, y - 2.5, said, sheet.SMALL, gid="population-legend-text")
+    if largest <= 0:
+        return top
+    _circles(page, shapes, population, largest, LARGEST_DOT, fill=DOT_COLOUR, edge="#ffffff", gid="population-dots")
+    middle, x = top - LARGEST_DOT, column.left
+    for i, value in enumerate(_round_steps(largest)):
+        radius = max(SMALLEST_SYMBOL, LARGEST_DOT * float(np.sqrt(value / largest)))
+        said = french.quantity(value, "hab.") if i == 0 else french.number(value)
+        page.paths(
+            [sheet.circle(x + radius, middle, radius)],
+            gid=f"population-legend-{i}",
+            fill=DOT_COLOUR,
+            edge="#ffffff",
+            line=0.6,
+            zorder=10,
+        )
+        page.text(x + 2 * radius + 4, middle - 2.5, said, sheet.SMALL, gid=f"population-legend-text-{i}")
+        x += 2 * radius + 4 + fonts.width(said, sheet.SMALL) + 10
+    return top - 2 * LARGEST_DOT
 
 
 def _symbol_legend(page: Page, column: Box, top: float, *, spec: MapSpec, largest: float, colour: str) -> float:
@@ -340,6 +361,21 @@ def _symbol_legend(page: Page, column: Box, top: float, *, spec: MapSpec, larges
         )
         page.text(end + 4, text_y - 2.5, french.number(value, spec.decimals), sheet.SMALL, gid=f"legend-symbol-{i}")
     return min(bottom, text_y - 4) - 6
+
+
+def _leaders(page: Page, column: Box, top: float, spec: MapSpec, zones: gpd.GeoDataFrame) -> None:
+    """The zones of the CLS with the largest counts, by name: a circle is compared, not read."""
+    own = zones[zones["inside"] & (zones["value"] > 0)]
+    first = own.sort_values(["value", "name"], ascending=[False, True]).head(LEADERS)
+    if first.empty:
+        return
+    top = page.lines(column.left, top, ["Les plus grands nombres"], sheet.SMALL, gid="leaders-title") - 3
+    for i, (name, value) in enumerate(zip(first["name"], first["value"], strict=True)):
+        said = french.number(value, spec.decimals)
+        room = column.width - fonts.width(said, sheet.BODY) - 8
+        baseline = top - sheet.BODY.size - i * 12.5
+        page.text(column.left, baseline, sheet.shortened(name, sheet.BODY, room), sheet.BODY, gid=f"leader-{i}")
+        page.text(column.right, baseline, said, sheet.BODY, gid=f"leader-value-{i}", align="right")
 
 
 def _round_steps(largest: float) -> list[float]:

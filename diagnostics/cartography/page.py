@@ -295,8 +295,9 @@ def draw_legend(
 ) -> float:
     """Swatches, bounds and number of zones; returns the bottom."""
     count_width = max(fonts.width(noun, SMALL), 24.0)
-    lines = fonts.wrap(heading[:1].upper() + heading[1:], HEADING, column.width)
-    top = page.lines(column.left, top, lines, HEADING, gid="legend-heading")
+    if heading:
+        lines = fonts.wrap(heading[:1].upper() + heading[1:], HEADING, column.width)
+        top = page.lines(column.left, top, lines, HEADING, gid="legend-heading")
     page.text(column.right, top - SMALL.size * fonts.ASCENT, noun, SMALL, gid="legend-noun", align="right")
     top -= SMALL.leading + 2
     for i, entry in enumerate(entries):
@@ -447,7 +448,7 @@ def draw_marks(
         y = top - i * step
         said = french.number(mark.value, decimals)
         room = axis.right - axis.left - fonts.width(said, style) - 8
-        page.text(axis.left, y - 8, _shortened(mark.label, style, room), style, gid=f"mark-label-{i}", halo=HALO)
+        page.text(axis.left, y - 8, shortened(mark.label, style, room), style, gid=f"mark-label-{i}", halo=HALO)
         page.text(axis.right, y - 8, said, style, gid=f"mark-value-{i}", align="right", halo=HALO)
         track = y - 12.5 if step > 17 else y - 11
         page.paths(
@@ -465,7 +466,7 @@ def draw_marks(
     return top - len(marks) * step
 
 
-def _shortened(text: str, style: TextStyle, limit: float) -> str:
+def shortened(text: str, style: TextStyle, limit: float) -> str:
     """`text`, or its beginning and an ellipsis."""
     if fonts.width(text, style) <= limit:
         return text
