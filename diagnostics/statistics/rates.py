@@ -167,7 +167,9 @@ def poisson_limits(events, confidence: float = 0.95) -> tuple[np.ndarray, np.nda
     tail = (1 - confidence) / 2
     # Most counts repeat (deaths of small communes): invert the law once per distinct value.
     count, where = np.unique(np.atleast_1d(np.asarray(events, dtype=float)), return_inverse=True)
-    low = np.where(count > 0, special.gammaincinv(np.where(count > 0, count, 1.0), tail), 0.0)
+    # Under a thousandth of an event the lower bound, about tail^(1/O), is under 1e-300: zero.
+    some = count > 1e-3
+    low = np.where(some, special.gammaincinv(np.where(some, count, 1.0), tail), 0.0)
     low[np.isnan(count)] = np.nan
     high = special.gammainccinv(count + 1, tail)
     return low[where], high[where]
