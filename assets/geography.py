@@ -5,15 +5,10 @@ import pandas as pd
 
 from assets.shared import FROM_WORKSHOP, GROUP_GEOGRAPHY, OWNERS, count, table_metadata
 from diagnostics.catalog import Catalog
-from diagnostics.geography import (
-    build_membership,
-    build_reference,
-    build_zones,
-    commune_boundaries,
-    read_reference,
-    write_boundaries,
-    write_reference,
-)
+from diagnostics.geography.boundaries import commune_boundaries, write_boundaries
+from diagnostics.geography.membership import build_membership, build_zones
+from diagnostics.geography.reference import build_reference
+from diagnostics.geography.stored import read_reference, write_reference
 from diagnostics.storage import write_parquet
 from diagnostics.workshop import Workshop
 
@@ -44,7 +39,9 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         workshop.announce("Géographie : communes et appartenances")
         made = build_reference(workshop.read_tables())
         write_reference(made, workshop.storage.geography)
-        membership = build_membership(made, list(workshop.catalog.territories.values()), iris=workshop.read_iris_codes())
+        membership = build_membership(
+            made, list(workshop.catalog.territories.values()), iris=workshop.read_iris_codes()
+        )
         write_parquet(membership, workshop.storage.geography / "membership.parquet")
         zones = build_zones(made, list(workshop.catalog.territories.values()))
         write_parquet(zones, workshop.storage.geography / "zones.parquet")
@@ -70,12 +67,18 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     def boundaries(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop
         workshop.announce("Géographie : contours")
-        outlines = commune_boundaries(workshop.read_table("package_communes"), read_reference(workshop.storage.geography))
+        outlines = commune_boundaries(
+            workshop.read_table("package_communes"), read_reference(workshop.storage.geography)
+        )
         write_boundaries(outlines, workshop.storage.geography)
         stamp = workshop.record("geography")
         rows = pd.DataFrame(
             [
-                {"EPSG": epsg, "communes": len(f), "sans contour": int(f.geometry.is_empty.sum() + f.geometry.isna().sum())}
+                {
+                    "EPSG": epsg,
+                    "communes": len(f),
+                    "sans contour": int(f.geometry.is_empty.sum() + f.geometry.isna().sum()),
+                }
                 for epsg, f in outlines.items()
             ]
         )

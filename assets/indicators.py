@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 
 from assets.shared import FROM_WORKSHOP, GROUP_INDICATORS, OWNERS, table_metadata
 from diagnostics.catalog import Catalog
-from diagnostics.geography import Report, read_reference
+from diagnostics.geography.passage import Report
+from diagnostics.geography.stored import read_reference
 from diagnostics.indicators import SNAPSHOT, build_facts, compute, reference_population, with_snapshot
 from diagnostics.storage import replacing
 from diagnostics.workshop import Workshop

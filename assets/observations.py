@@ -8,7 +8,8 @@ import pandas as pd
 
 from assets.shared import FROM_WORKSHOP, GROUP_OBSERVATIONS, OWNERS, count, table_metadata
 from diagnostics.catalog import Catalog, Source
-from diagnostics.sources import check, check_table, observe, read_table
+from diagnostics.sources.contract import check
+from diagnostics.sources.observe import observe, read_table
 from diagnostics.storage import write_parquet
 from diagnostics.workshop import Workshop
 
@@ -58,7 +59,7 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
             file = workshop.raw_file(source.id, distribution)
             if distribution.table is not None:
                 table = read_table(source, distribution, file.path)
-                results += check_table(source, distribution, table)
+                results += check_table(distribution, table)
                 tables[distribution.id] = table
             if distribution.observations:
                 frame = observe(source, distribution, file.path)

@@ -63,7 +63,9 @@ def run_command(
         workshop = workshop_for(profile.value, announce)
         names = sorted(workshop.catalog.territories) if every else list(territories or [])
         if not names:
-            raise CatalogError("Aucun territoire demandé. Donner un identifiant, ou `--all`. Voir `diagnostic territories`.")
+            raise CatalogError(
+                "Aucun territoire demandé. Donner un identifiant, ou `--all`. Voir `diagnostic territories`."
+            )
         for name in names:
             workshop.catalog.territory(name)
         workshop.require_mirror()
@@ -97,7 +99,8 @@ def indicators_command() -> None:
     table = Table("Identifiant", "Libellé", "Unité", "embedded", "mirror", "official", box=None, pad_edge=False)
     for indicator in catalog.indicators.values():
         known = [
-            "oui" if catalog.is_computable(indicator, profile) else "–" for profile in ("embedded", "mirror", "official")
+            "oui" if catalog.is_computable(indicator, profile) else "–"
+            for profile in ("embedded", "mirror", "official")
         ]
         table.add_row(indicator.id, indicator.label, indicator.unit, *known)
     _print_table(table)
@@ -108,7 +111,9 @@ def sources_command(profile: ProfileOption = ProfileName.embedded) -> None:
     from pipelines.run import workshop_for  # noqa: PLC0415
 
     workshop = workshop_for(profile.value, lambda _step: None)
-    table = Table("Jeu de données", "Producteur", "Millésime", "Vérifié", "Récupéré le", "Adresse", box=None, pad_edge=False)
+    table = Table(
+        "Jeu de données", "Producteur", "Millésime", "Vérifié", "Récupéré le", "Adresse", box=None, pad_edge=False
+    )
     for source in workshop.sources.values():
         for distribution in workshop.distributions(source.id):
             receipt = workshop.receipt(source.id, distribution)

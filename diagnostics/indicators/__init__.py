@@ -1,7 +1,16 @@
 """Formulas compiled to SQL, every zone at once."""
 
-from diagnostics.indicators.engine import VALUE_COLUMNS, compute, reference_population
+from diagnostics.indicators.engine import REFERENCE_POPULATION, VALUE_COLUMNS, compute, reference_population
 from diagnostics.indicators.facts import build_facts
 from diagnostics.indicators.snapshot import SNAPSHOT, extract_snapshot, with_snapshot
 
-__all__ = ["SNAPSHOT", "VALUE_COLUMNS", "build_facts", "compute", "extract_snapshot", "reference_population", "with_snapshot"]
+__all__ = [
+    "REFERENCE_POPULATION",
+    "SNAPSHOT",
+    "VALUE_COLUMNS",
+    "build_facts",
+    "compute",
+    "extract_snapshot",
+    "reference_population",
+    "with_snapshot",
+]

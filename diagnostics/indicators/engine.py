@@ -30,7 +30,8 @@ REFERENCE_POPULATION = "pop_municipal"
 
 VALUE_COLUMNS = (
     "indicator_id", "zone_type", "zone_code", "period", "numerator", "denominator", "value", "unit",
-    "ci_low", "ci_high", "method", "reliability", "coverage", "comparison", "dataset_ids", "source_version", "computed_at",
+    "ci_low", "ci_high", "method", "reliability", "coverage", "comparison", "dataset_ids", "source_version",
+    "computed_at",
 )  # fmt: skip
 
 

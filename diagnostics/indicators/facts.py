@@ -11,7 +11,8 @@ import duckdb
 import pandas as pd
 
 from diagnostics.catalog import Source
-from diagnostics.geography import Carried, Reference, carry_to_pivot
+from diagnostics.geography.passage import Carried, carry_to_pivot
+from diagnostics.geography.reference import Reference
 
 UNDIVIDED = "0000"
 """Last four characters of the one IRIS of a commune that is not divided."""

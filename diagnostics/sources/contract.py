@@ -55,6 +55,11 @@ def check(source: Source, distribution: Distribution, observations: pd.DataFrame
     return results + [_control(control, observations) for control in concerned]
 
 
+def check_table(distribution: Distribution, table: pd.DataFrame) -> list[CheckResult]:
+    """Hold a reference table (`read_table`) to its card: its number of lines."""
+    return [_row_count(distribution, table)] if distribution.rows else []
+
+
 def require(results: Iterable[CheckResult], place: str = "") -> None:
     """Raise SourceError with every clause that failed."""
     failed = [result for result in results if not result.passed]
@@ -75,7 +80,7 @@ def corrected(
             continue
         key = f"corrections ({correction.column})"
         column = columns.resolve(correction.column, key).columns[0]
-        where = columns.bind(raw, columns.resolve(correction.where, key), correction.where, key).sql
+        where = columns.bound(raw, correction.where, key).sql
         wrong = f"({where}) AND trim(CAST({quoted(column)} AS VARCHAR)) = {literal(correction.expect)}"
         if not raw.filter(wrong).limit(1).fetchall():
             raise SourceError(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diagnostics.catalog import Catalog, Indicator, Theme
+from diagnostics.catalog import Catalog, Indicator, Source, Theme
 from diagnostics.indicators.engine import VALUE_COLUMNS, compute
 
 NOW = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
@@ -20,13 +20,28 @@ def indicator(id_, formula, **more):
 
 
 def catalog_of(*indicators):
-    theme = Theme(
-        theme="test",
-        title="Essai",
-        palette="population",
-        indicators=[indicator("pop_municipal", POPULATION), *indicators],
-    )
-    return Catalog(None, {}, {"test": theme}, {})
+    indicators = [indicator("pop_municipal", POPULATION), *indicators]
+    theme = Theme(theme="test", title="Essai", palette="population", indicators=indicators)
+    names = {t.variable for i in indicators for t in i.formula.terms()}
+    source = Source.model_validate(
+        {
+            "id": "essai", "title": "Essai", "producer": "P", "licence": "L", "homepage": "h", "citation": "c",
+            "theme": "t", "variables": {name: {"label": name} for name in names},
+            "distributions": [
+                {
+                    "id": "fichier", "profiles": ["mirror"], "address": "mirror://essai/f.csv", "vintage": "2022",
+                    "layout": "csv",
+                    "observations": [
+                        {
+                            "geo": [{"type": "commune", "code": "c"}], "period_column": "year",
+                            "values": {name: name for name in names},
+                        }
+                    ],
+                }
+            ],
+        }
+    )  # fmt: skip
+    return Catalog(None, {"essai": source}, {"test": theme}, {})
 
 
 def facts_of(rows):
@@ -109,8 +124,8 @@ def test_weighted_mean_and_index_weigh_before_comparing():
     gap = indicator(
         "gap",
         {
-            "kind": "index", "numerator": "apl@2022 - apl_young@2022", "denominator": "apl@2022", "weight": "people@2022",
-            "multiplier": 100,
+            "kind": "index", "numerator": "apl@2022 - apl_young@2022", "denominator": "apl@2022",
+            "weight": "people@2022", "multiplier": 100,
         },
     )  # fmt: skip
     values = run(catalog_of(mean, gap), PEOPLE + rows, PARENTS)

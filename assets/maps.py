@@ -1,0 +1,132 @@
+"""Stage 5: the maps of one CLS, one partition per territory."""
+
+import base64
+import datetime
+import io
+import json
+
+import dagster as dg
+import duckdb
+import pandas as pd
+from PIL import Image
+
+from assets.shared import FROM_WORKSHOP, GROUP_MAPS, OWNERS
+from diagnostics.cartography import save
+from diagnostics.cartography.atlas import Land, atlas
+from diagnostics.cartography.maps import locator
+from diagnostics.catalog import Territory
+from diagnostics.geography.boundaries import read_boundaries
+from diagnostics.indicators import REFERENCE_POPULATION
+from diagnostics.storage import replacing
+from diagnostics.workshop import Workshop
+
+INDEX = "index.json"
+COVER = "territoire"
+
+
+def map_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    @dg.asset(
+        key=["territories", "maps"],
+        deps=[["indicators", "values"], ["geography", "boundaries"]],
+        partitions_def=partitions,
+        group_name=GROUP_MAPS,
+        owners=OWNERS,
+        kinds={"matplotlib", "geopandas"},
+        description="Cartes d'un territoire en PNG (200 points par pouce) et SVG : une par indicateur de ses axes qui "
+        "se laisse cartographier, plus son contour pour la couverture.",
+        required_resource_keys=FROM_WORKSHOP,
+    )
+    def maps(context) -> dg.MaterializeResult:
+        workshop: Workshop = context.resources.workshop
+        territory = workshop.catalog.territory(context.partition_key)
+        folder = workshop.storage.territory(territory.id) / "maps"
+        land = read_land(workshop, territory)
+        save(locator(land.context), folder, COVER)
+        drawn = {}
+        for sheet in atlas(
+            land,
+            workshop.catalog,
+            read_values(workshop, land),
+            reference=read_reference_values(workshop),
+            vintages=workshop.vintages(),
+            produced_on=datetime.date.today(),
+        ):
+            workshop.announce(f"{territory.name} : carte {len(drawn) + 1}")
+            save(sheet.figure, folder, sheet.indicator_id)
+            drawn[sheet.indicator_id] = sheet.alt
+        forget_others(folder, {COVER, *drawn})
+        with replacing(folder / INDEX) as temporary:
+            temporary.write_text(json.dumps(drawn, ensure_ascii=False, indent=1), encoding="utf-8")
+        stamp = workshop.record(f"maps/{territory.id}")
+        return dg.MaterializeResult(
+            metadata={
+                "Cartes": dg.MetadataValue.int(len(drawn)),
+                "Dossier": dg.MetadataValue.path(str(folder)),
+                **{f"Carte : {i}": preview(folder / f"{i}.png", alt) for i, alt in list(drawn.items())[:3]},
+            },
+            data_version=dg.DataVersion(stamp),
+        )
+
+    return [maps]
+
+
+def read_land(workshop: Workshop, territory: Territory) -> Land:
+    with duckdb.connect() as db:
+        populations = db.execute(
+            """
+            select zone_code, arg_max(value, period) as population from read_parquet(?)
+            where indicator_id = ? and zone_type = 'commune' group by zone_code
+            """,
+            [str(workshop.storage.values), REFERENCE_POPULATION],
+        ).df()
+    return Land.of(
+        territory,
+        read_boundaries(workshop.storage.geography),
+        workshop.read_membership(),
+        workshop.read_zones(),
+        populations.set_index("zone_code")["population"],
+    )
+
+
+def read_values(workshop: Workshop, land: Land) -> pd.DataFrame:
+    """The rows of the public table that a map of this CLS can need: its zones, those around, its benchmarks."""
+    with duckdb.connect() as db:
+        db.register("wanted", pd.DataFrame(land.zones_of_interest, columns=["zone_type", "zone_code"]))
+        return db.execute(
+            "select v.* from read_parquet(?) v semi join wanted using (zone_type, zone_code)",
+            [str(workshop.storage.values)],
+        ).df()
+
+
+def read_reference_values(workshop: Workshop) -> pd.DataFrame:
+    """Every commune of France, latest period: what class bounds are computed from."""
+    with duckdb.connect() as db:
+        return db.execute(
+            """
+            with latest as (
+                select indicator_id, zone_code, arg_max(value, period) as value
+                from read_parquet($path) where zone_type = 'commune' and value is not null
+                group by indicator_id, zone_code
+            )
+            select l.indicator_id, l.value, p.value as population
+            from latest l join latest p on p.zone_code = l.zone_code and p.indicator_id = $population
+            """,
+            {"path": str(workshop.storage.values), "population": REFERENCE_POPULATION},
+        ).df()
+
+
+def forget_others(folder, stems: set[str]) -> None:
+    """Maps of a former run that this one does not draw any more would be taken for current."""
+    for path in folder.iterdir():
+        if path.suffix in {".png", ".svg"} and path.stem not in stems:
+            path.unlink()
+
+
+def preview(path, alt: str) -> dg.MetadataValue:
+    """The map itself on the asset's page: Dagster has no image type, but its Markdown shows a data address."""
+    with path.open("rb") as stream, Image.open(stream) as image:
+        image.thumbnail((900, 640))
+        small = io.BytesIO()
+        image.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(small, "PNG", optimize=True)
+    text = base64.b64encode(small.getvalue()).decode()
+    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{text})")

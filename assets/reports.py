@@ -1,0 +1,102 @@
+"""Stage 6: the report and the annex of one CLS, one partition per territory."""
+
+import datetime
+import json
+
+import dagster as dg
+import duckdb
+import pandas as pd
+
+from assets.maps import COVER, INDEX
+from assets.shared import FROM_WORKSHOP, GROUP_REPORTS, OWNERS
+from diagnostics.catalog import Territory
+from diagnostics.reporting import MapFile, SourceUse, build_report, write_html, write_workbook
+from diagnostics.workshop import Workshop
+
+
+def report_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    @dg.asset(
+        key=["territories", "report"],
+        deps=[["territories", "maps"]],
+        partitions_def=partitions,
+        group_name=GROUP_REPORTS,
+        owners=OWNERS,
+        kinds={"html", "excel"},
+        description="Rapport d'un territoire (`rapport.html`, un seul fichier) et annexe chiffrée (`annexe.xlsx`) : "
+        "chiffres clés, une section par axe du CLS, ce qui n'a pas pu être connu, sources.",
+        required_resource_keys=FROM_WORKSHOP,
+    )
+    def report(context) -> dg.MaterializeResult:
+        workshop: Workshop = context.resources.workshop
+        territory = workshop.catalog.territory(context.partition_key)
+        workshop.announce(f"{territory.name} : rapport et annexe")
+        folder = workshop.storage.territory(territory.id)
+        membership = workshop.read_membership()
+        values = read_values(workshop, territory, membership)
+        made = build_report(
+            territory,
+            workshop.catalog,
+            values,
+            workshop.read_zones(),
+            membership,
+            sources=source_uses(workshop),
+            maps=map_files(folder / "maps"),
+            points_of_vigilance=None,
+            profile=workshop.profile,
+            computed_on=datetime.date.today(),
+            outline_svg=(folder / "maps" / f"{COVER}.svg").read_text(encoding="utf-8"),
+        )
+        write_html(made, folder / "rapport.html")
+        write_workbook(made, folder / "annexe.xlsx")
+        stamp = workshop.record(f"report/{territory.id}")
+        return dg.MaterializeResult(
+            metadata={
+                "Rapport": dg.MetadataValue.path(str(folder / "rapport.html")),
+                "Annexe": dg.MetadataValue.path(str(folder / "annexe.xlsx")),
+                "Indicateurs renseignés": dg.MetadataValue.int(sum(len(s.blocks) for s in made.sections)),
+                "Inconnues expliquées": dg.MetadataValue.int(len(made.unknowns)),
+            },
+            data_version=dg.DataVersion(stamp),
+        )
+
+    return [report]
+
+
+def read_values(workshop: Workshop, territory: Territory, membership: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the public table that concern the CLS: its communes and IRIS, and every zone above the commune."""
+    with duckdb.connect() as db:
+        db.register("membership", membership)
+        return db.execute(
+            """
+            with inside as (
+                select child_code as code from membership
+                where child_type = 'commune' and parent_type = 'cls' and parent_code = $territory
+            ), iris as (
+                select child_code as code from membership
+                where child_type = 'iris' and parent_type = 'commune' and parent_code in (select code from inside)
+            )
+            select * from read_parquet($path)
+            where zone_type in ('epci', 'petr', 'cls', 'departement', 'region', 'france')
+               or (zone_type = 'commune' and zone_code in (select code from inside))
+               or (zone_type = 'iris' and zone_code in (select code from iris))
+            """,
+            {"territory": territory.id, "path": str(workshop.storage.values)},
+        ).df()
+
+
+def map_files(folder) -> dict[str, MapFile]:
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    return {name: MapFile(folder / f"{name}.png", folder / f"{name}.svg", alt) for name, alt in index.items()}
+
+
+def source_uses(workshop: Workshop) -> list[SourceUse]:
+    """Every file of the profile, as its card and its receipt tell it."""
+    return [
+        SourceUse(
+            dataset_id=source.id, title=source.title, producer=source.producer, vintage=distribution.vintage,
+            licence=source.licence, address=distribution.address, sha256=receipt.sha256, fetched_at=receipt.fetched_at,
+        )
+        for source in workshop.sources.values()
+        for distribution in workshop.distributions(source.id)
+        if (receipt := workshop.receipt(source.id, distribution)) is not None
+    ]  # fmt: skip
