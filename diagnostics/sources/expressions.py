@@ -66,8 +66,9 @@ class Columns:
 
         return Expression(TOKEN.sub(rewrite, text), tuple(used))
 
-    def bind(self, relation: duckdb.DuckDBPyRelation, expression: Expression, text: str, key: str) -> Expression:
-        """The same expression, once DuckDB has understood it over `relation`."""
+    def bound(self, relation: duckdb.DuckDBPyRelation, text: str, key: str) -> Expression:
+        """`resolve`, then make sure that DuckDB understands it over `relation`."""
+        expression = self.resolve(text, key)
         try:
             relation.project(f"{expression.sql} AS bound")
         except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:

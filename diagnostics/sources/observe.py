@@ -6,27 +6,18 @@ marker the card declares is an error, and so are a column that vanished, a code 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 
-from diagnostics.catalog.models import Coded, Distribution, Geo, Observations, Source
+from diagnostics.catalog.models import Coded, Distribution, Observations, Source
 from diagnostics.errors import SourceError
-from diagnostics.sources import numbers
-from diagnostics.sources.contract import CODE_PATTERNS, corrected
-from diagnostics.sources.expressions import TOKEN, Columns, Expression
-from diagnostics.sources.readers import layout_named, opened
-from diagnostics.sources.readers.columns import literal, quoted
-
-OK, MISSING, SECRET, UNKNOWN = range(4)
-STATUS_NAMES = "['ok', 'missing', 'secret']"
-SHOWN = 3
-NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT", "USMALLINT",
-           "UINTEGER", "UBIGINT")  # fmt: skip
+from diagnostics.sources.blocks import BlockReader
+from diagnostics.sources.contract import corrected
+from diagnostics.sources.expressions import Columns, Expression
+from diagnostics.sources.readers import opened
+from diagnostics.sources.readers.columns import quoted
 
 
 def observe(source: Source, distribution: Distribution, path: Path) -> pd.DataFrame:
@@ -37,7 +28,7 @@ def observe(source: Source, distribution: Distribution, path: Path) -> pd.DataFr
     place = f"{source.id}, {Path(path).name}"
     with opened(path, distribution.layout, distribution.options) as file:
         columns, rows = _load(source, distribution, file, place)
-        reader = _Reader(source, distribution, columns, place, run=lambda sql: file.query("file", sql))
+        reader = BlockReader(source, distribution, columns, run=lambda sql: file.query("file", sql))
         selects = [
             reader.observations(block, geo, f"block_{i}_{j}")
             for i, block in enumerate(distribution.observations)
@@ -57,7 +48,7 @@ def read_table(source: Source, distribution: Distribution, path: Path) -> pd.Dat
         asked = {f"table.{ours}": theirs for ours, theirs in distribution.table.items()}
         if distribution.table_where:
             asked["table_where"] = distribution.table_where
-        resolved = {key: columns.bind(file, columns.resolve(text, key), text, key) for key, text in asked.items()}
+        resolved = {key: columns.bound(file, text, key) for key, text in asked.items()}
         raw = corrected(source, distribution, file, columns)
         rows = raw.count("*").fetchall()[0][0]
         where = resolved.pop("table_where", None)
@@ -74,14 +65,11 @@ def _load(source: Source, distribution: Distribution, file: duckdb.DuckDBPyRelat
     """Load the columns that the card uses, and those only, into the table `loaded`; return them and the line count."""
     columns = Columns.of(file, place)
     corrections = [c for c in source.corrections if c.distribution == distribution.id]
-    texts = [("corrections", text) for c in corrections for text in (c.where, c.column)]
-    texts += [pair for block in distribution.observations for pair in _texts(block)]
-    used: dict[str, None] = {}
-    for key, text in texts:
-        expression = columns.resolve(text, key)
-        if not key.startswith("values.") or expression.columns == ():
-            columns.bind(file, expression, text, key)
-        used.update(dict.fromkeys(expression.columns))
+    expressions = [columns.resolve(c.column, "corrections.column") for c in corrections]
+    expressions += [columns.bound(file, c.where, "corrections.where") for c in corrections]
+    for block in distribution.observations:
+        expressions += _expressions(block, columns, file)
+    used = dict.fromkeys(column for expression in expressions for column in expression.columns)
     selection = ", ".join(map(quoted, used)) or "1 AS nothing"
     loaded = corrected(source, distribution, file.project(selection), columns)
     loaded.create("loaded")
@@ -89,256 +77,22 @@ def _load(source: Source, distribution: Distribution, file: duckdb.DuckDBPyRelat
     return Columns.of(loaded, place) if used else columns, rows
 
 
-def _texts(block: Observations) -> list[tuple[str, str]]:
-    """Every expression of a block, with the key of the card it stands under."""
+def _expressions(block: Observations, columns: Columns, file: duckdb.DuckDBPyRelation) -> list[Expression]:
+    """Every expression of a block, understood: over cells of text, or over figures where they make a value."""
     texts = [("geo.code", geo.code) for geo in block.geo]
     texts += [("geo.where", geo.where) for geo in block.geo if geo.where]
-    texts += [
-        (key, text)
-        for key in ("where", "period_column", "variable_column", "value_column")
-        if (text := getattr(block, key))
-    ]
-    if not block.variable_column:
-        named = {f"values.{name}": v.column if isinstance(v, Coded) else v for name, v in block.values.items()}
-        texts += [(key, text) for key, text in named.items() if text != "*"]
-    return texts
-
-
-@dataclass(frozen=True)
-class _Figure:
-    """A column read as figures: `text` is its stripped cell, `number` the figure, both SQL over `loaded`."""
-
-    column: str
-    text: str
-    number: str
-    status: str
-    allowed: str
-
-
-@dataclass(frozen=True)
-class _Quantity:
-    """A variable of a block: `sql` over the parsed columns, resting on figures `rests_on`; `code` in a long file."""
-
-    variable: str
-    sql: str
-    rests_on: tuple[int, ...]
-    code: str | None = None
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """One file being read: turns blocks of its card into SELECTs of observations."""
-
-    source: Source
-    distribution: Distribution
-    columns: Columns
-    place: str
-    run: Callable[[str], duckdb.DuckDBPyRelation]
-
-    def observations(self, block: Observations, geo: Geo, name: str) -> str:
-        """Materialise one block for one kind of zone, hold it to its rules, and return the SELECT of its rows."""
-        figures, counters, quantities = self._plan(block)
-        self._parse(block, geo, figures, counters, quantities, name)
-        self._refuse_empty(block, geo, quantities, name)
-        self._refuse_periods(block, name)
-        self._refuse_codes(geo, name)
-        self._refuse_tokens(block, figures, name)
-        if block.aggregate == "none":
-            self._refuse_duplicates(block, geo, name)
-        cog_year = self._cog_year(geo)
-        return " UNION ALL ".join(self._select(block, geo, quantity, cog_year, name) for quantity in quantities)
-
-    def _plan(self, block: Observations) -> tuple[list[_Figure], list[str], list[_Quantity]]:
-        figures: dict[tuple[str, str | None], _Figure] = {}
-        counters: list[str] = []
-        quantities = []
-
-        def index(column: str, coded: Coded | None = None) -> int:
-            key = (column, coded.model_dump_json() if coded else None)
-            figures.setdefault(key, self._figure(column, coded))
-            return list(figures).index(key)
-
-        if block.variable_column:
-            (column,) = self.columns.resolve(block.value_column, "value_column").columns
-            for variable, code in block.values.items():
-                quantities.append(_Quantity(variable, "figure_0", (index(column),), str(code)))
-            return list(figures.values()), counters, quantities
-        for variable, value in block.values.items():
-            key = f"values.{variable}"
-            if block.aggregate == "count":
-                counters.append(self._counter(value, key))
-                quantities.append(_Quantity(variable, f"counter_{len(counters) - 1}", ()))
-            elif isinstance(value, Coded):
-                position = index(self.columns.resolve(value.column, key).columns[0], value)
-                quantities.append(_Quantity(variable, f"figure_{position}", (position,)))
-            else:
-                expression = self.columns.resolve(value, key)
-                places = {column: index(column) for column in expression.columns}
-                quantities.append(_Quantity(variable, _over(expression, places), tuple(places.values())))
-        return list(figures.values()), counters, quantities
-
-    def _figure(self, column: str, coded: Coded | None) -> _Figure:
-        name = quoted(column)
-        native = self.columns.types[column].startswith(NUMERIC)
-        text = numbers.stripped(name)
-        if coded:
-            cases = " ".join(f"WHEN {literal(label.strip())} THEN {code!r}" for label, code in coded.codes.items())
-            number, allowed = f"CASE {text} {cases} END", "libellés admis : " + ", ".join(coded.codes)
+    named = ("where", "period_column", "variable_column", "value_column")
+    texts += [(key, text) for key in named if (text := getattr(block, key))]
+    expressions = [columns.bound(file, text, key) for key, text in texts]
+    if block.variable_column:
+        return expressions
+    for variable, value in block.values.items():
+        key, text = f"values.{variable}", value.column if isinstance(value, Coded) else value
+        if text == "*":
+            continue
+        if isinstance(value, Coded) or block.aggregate == "count":
+            expressions.append(columns.bound(file, text, key))
         else:
-            number = f"CAST({name} AS DOUBLE)" if native else numbers.number(text)
-            allowed = "ni un nombre, ni un marqueur déclaré sous `markers`"
-        if native:
-            number = f"list_filter([{number}], lambda x: isfinite(x))[1]"
-            text = f"CASE WHEN {number} IS NULL THEN '' ELSE {text} END"
-        tests = [
-            f"WHEN {self._is_marker(name, text, native, kind)} THEN {status}"
-            for kind, status in (("secret", SECRET), ("missing", MISSING))
-        ]
-        status = f"CASE {' '.join(tests)} WHEN ({number}) IS NOT NULL THEN {OK} ELSE {UNKNOWN} END"
-        return _Figure(column, text, number, status, allowed)
-
-    def _is_marker(self, name: str, text: str, native: bool, kind: str) -> str:
-        layout = layout_named(self.distribution.layout)
-        tokens = {*(t.strip() for t in self.source.markers.get(kind, [])), *layout.markers.get(kind, ())}
-        if kind == "missing":
-            tokens.add("")
-        tests = [f"({text}) IN ({', '.join(map(literal, sorted(tokens)))})"] if tokens else []
-        if native:
-            tests += [f"{name} = {token}" for token in sorted(tokens) if re.fullmatch(r"-?\d+(\.\d+)?", token)]
-        return " OR ".join(tests) or "false"
-
-    def _counter(self, value: str | Coded, key: str) -> str:
-        """1 where the line counts: `*` counts every line, a test those that pass it, a column those that fill it."""
-        if isinstance(value, Coded):
-            raise SourceError(f"{self.place} : `{key}` : un décompte ne prend pas de `codes`.")
-        if value == "*":
-            return "1"
-        expression = self.columns.resolve(value, key)
-        kind = str(self.run(f"SELECT {expression.sql} AS tested FROM loaded LIMIT 0").types[0])
-        test = expression.sql if kind == "BOOLEAN" else f"{numbers.stripped(expression.sql)} <> ''"
-        return f"CASE WHEN {test} THEN 1 ELSE 0 END"
-
-    def _parse(
-        self,
-        block: Observations,
-        geo: Geo,
-        figures: list[_Figure],
-        counters: list[str],
-        quantities: list[_Quantity],
-        name: str,
-    ) -> None:
-        resolve = self.columns.resolve
-        code = resolve(geo.code, "geo.code").sql
-        period = resolve(block.period_column, "period_column").sql if block.period_column else literal(block.period)
-        selected = [f"{numbers.stripped(code)} AS code", f"{numbers.stripped(period)} AS period"]
-        filters = [resolve(text, "where").sql for text in (block.where, geo.where) if text]
-        if block.variable_column:
-            variable = numbers.stripped(resolve(block.variable_column, "variable_column").sql)
-            codes = ", ".join(literal(quantity.code) for quantity in quantities)
-            selected.append(f"{variable} AS variable")
-            filters.append(f"{variable} IN ({codes})")
-        for i, figure in enumerate(figures):
-            selected += [
-                f"{figure.text} AS text_{i}",
-                f"CASE WHEN {figure.status} = {OK} THEN {figure.number} END AS figure_{i}",
-                f"{figure.status} AS status_{i}",
-            ]
-        selected += [f"{counter} AS counter_{i}" for i, counter in enumerate(counters)]
-        where = " AND ".join(f"({text})" for text in filters) or "true"
-        self.run(f"SELECT {', '.join(selected)} FROM loaded WHERE {where}").create(name)
-
-    def _select(self, block: Observations, geo: Geo, quantity: _Quantity, cog_year: str, name: str) -> str:
-        worst = f"greatest({', '.join([str(OK), *(f'status_{i}' for i in quantity.rests_on)])})"
-        where = f"WHERE variable = {literal(quantity.code)}" if quantity.code is not None else ""
-        lines = f"SELECT code, period, CAST({quantity.sql} AS DOUBLE) AS value, {worst} AS worst FROM {name} {where}"
-        if block.aggregate != "none":
-            lines = (
-                f"SELECT code, period, sum(value) AS value, max(worst) AS worst FROM ({lines}) GROUP BY code, period"
-            )
-        # A quotient by zero, or an expression that gives nothing, is not known: it must not travel as infinity.
-        known = f"worst = {OK} AND value IS NOT NULL AND isfinite(value)"
-        status = f"CASE WHEN {known} THEN 'ok' WHEN worst = {SECRET} THEN 'secret' ELSE 'missing' END"
-        return (
-            f"SELECT {literal(self.source.id)} AS dataset_id, {literal(quantity.variable)} AS variable, "
-            f"{literal(geo.type)} AS geo_type, code AS geo_code, {cog_year} AS cog_year, period, "
-            f"CASE WHEN {known} THEN value END AS value, {status} AS status FROM ({lines})"
-        )
-
-    def _cog_year(self, geo: Geo) -> str:
-        if geo.type != "commune":
-            return "CAST(NULL AS BIGINT)"
-        if self.distribution.cog_year is None:
-            raise SourceError(
-                f"{self.place} : la distribution `{self.distribution.id}` donne des communes sans dire leur `cog_year`."
-            )
-        return f"CAST({self.distribution.cog_year} AS BIGINT)"
-
-    def _refuse_empty(self, block: Observations, geo: Geo, quantities: list[_Quantity], name: str) -> None:
-        if not self.run(f"SELECT 1 FROM {name} LIMIT 1").fetchall():
-            filters = " et ".join(f"`{text}`" for text in (block.where, geo.where) if text) or "ce bloc"
-            raise SourceError(
-                f"{self.place} : aucune ligne retenue pour les zones « {geo.type} » ({filters}). "
-                "Le fichier est vide, ou le producteur a changé les codes que filtre la fiche."
-            )
-        if block.variable_column:
-            present = {row[0] for row in self.run(f"SELECT DISTINCT variable FROM {name}").fetchall()}
-            absent = sorted({quantity.code for quantity in quantities} - present)
-            if absent:
-                variable = numbers.stripped(self.columns.resolve(block.variable_column, "variable_column").sql)
-                found = self.run(f"SELECT DISTINCT {variable} FROM loaded ORDER BY 1 LIMIT 30").fetchall()
-                raise SourceError(
-                    f"{self.place} : code(s) {', '.join(absent)} introuvable(s) dans `{block.variable_column}`. "
-                    f"Codes trouvés : {', '.join(row[0] for row in found)}."
-                )
-
-    def _refuse_periods(self, block: Observations, name: str) -> None:
-        if block.period_column and self.run(f"SELECT 1 FROM {name} WHERE period = '' LIMIT 1").fetchall():
-            raise SourceError(f"{self.place} : des lignes n'ont pas de période dans `{block.period_column}`.")
-
-    def _refuse_codes(self, geo: Geo, name: str) -> None:
-        bad = f"FROM {name} WHERE NOT regexp_full_match(code, '{CODE_PATTERNS[geo.type]}')"
-        examples = self.run(f"SELECT code, count(*) AS n {bad} GROUP BY code ORDER BY n DESC, code LIMIT 5").fetchall()
-        if examples:
-            total = self.run(f"SELECT count(*) {bad}").fetchall()[0][0]
-            shown = ", ".join(f"« {code} »" for code, _ in examples)
-            hint = (
-                " Si les zéros de tête sont perdus, écrire `lpad(\"colonne\", 5, '0')` ; si ce sont des lignes de total, "
-                "les écarter par `where`."
-            )
-            raise SourceError(
-                f"{self.place} : {total} ligne(s) dont le code ({geo.code}) n'est pas celui d'une zone « {geo.type} » : "
-                f"{shown}.{hint}"
-            )
-
-    def _refuse_tokens(self, block: Observations, figures: list[_Figure], name: str) -> None:
-        for i, figure in enumerate(figures):
-            bad = f"FROM {name} WHERE status_{i} = {UNKNOWN}"
-            tokens = self.run(
-                f"SELECT text_{i}, count(*) AS n {bad} GROUP BY ALL ORDER BY n DESC, 1 LIMIT 5"
-            ).fetchall()
-            if tokens:
-                shown = ", ".join(f"« {token} » ({count} fois)" for token, count in tokens)
-                rows = self.run(f"SELECT code, period, text_{i} {bad} ORDER BY ALL LIMIT {SHOWN}").fetchall()
-                lines = " ; ".join(f"{code} ({period}) = « {token} »" for code, period, token in rows)
-                raise SourceError(
-                    f"{self.place}, colonne « {figure.column} » : valeur(s) inconnue(s) {shown} : {figure.allowed}. "
-                    f"Lignes : {lines}. Si c'est une façon de dire « secret » ou « non disponible », l'ajouter à "
-                    f"`markers` (ou à `codes`) dans catalog/sources/{self.source.id}.yaml."
-                )
-
-    def _refuse_duplicates(self, block: Observations, geo: Geo, name: str) -> None:
-        key = "code, period, variable" if block.variable_column else "code, period"
-        twice = f"SELECT {key}, count(*) AS n FROM {name} GROUP BY {key} HAVING n > 1"
-        found = self.run(f"{twice} ORDER BY n DESC, {key} LIMIT 5").fetchall()
-        if found:
-            total = self.run(f"SELECT count(*) FROM ({twice})").fetchall()[0][0]
-            shown = " ; ".join(f"{' / '.join(row[:-1])} ({row[-1]} fois)" for row in found)
-            raise SourceError(
-                f"{self.place} : {total} clé(s) répétée(s) parmi les zones « {geo.type} » : {shown}. "
-                "Écarter les lignes en trop par `where`, ou dire `aggregate: sum`."
-            )
-
-
-def _over(expression: Expression, places: dict[str, int]) -> str:
-    """The expression with each column replaced by the figure read from it."""
-    return TOKEN.sub(lambda m: f"figure_{places[m[2]]}" if m[2] in places else m[0], expression.sql)
+            figures = ", ".join(f"CAST(NULL AS DOUBLE) AS {quoted(c)}" for c in columns.resolve(text, key).columns)
+            expressions.append(columns.bound(file.project(figures or "1 AS nothing"), text, key))
+    return expressions

@@ -121,6 +121,7 @@ def to_parquet(
     layout: str,
     options: Mapping[str, Any] | None,
     target: Path | UPath,
+    *,
     select: str = "*",
     where: str | None = None,
 ) -> int:

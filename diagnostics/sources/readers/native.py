@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import struct
 from pathlib import Path
 
 import duckdb
-import pandas as pd
-import pyogrio
+import pyarrow as pa
 
 from diagnostics.errors import SourceError
-from diagnostics.sources.readers.columns import literal
+from diagnostics.sources.readers.columns import literal, unique_names
 
 
 def read_parquet(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path) -> duckdb.DuckDBPyRelation:
@@ -28,19 +29,35 @@ def read_geojson_properties(path: Path, connection: duckdb.DuckDBPyConnection, f
             f"{path.name} : n'est pas un GeoJSON complet ({error}). Le télécharger de nouveau."
         ) from error
     names = list(dict.fromkeys(name for row in rows for name in row))
-    frame = pd.DataFrame({name: pd.array([_json_text(row.get(name)) for row in rows], "str") for name in names})
-    return connection.from_df(frame)
+    columns = [pa.array([_json_text(row.get(name)) for row in rows], pa.string()) for name in names]
+    return connection.from_arrow(pa.table(columns, names=unique_names(names)))
 
 
 def read_dbf(
     path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, *, encoding: str = "cp1252"
 ) -> duckdb.DuckDBPyRelation:
-    """A dBase table; numbers stay numbers."""
-    try:
-        frame = pyogrio.read_dataframe(path, read_geometry=False, encoding=encoding)
-    except pyogrio.errors.DataSourceError as error:
-        raise SourceError(f"{path.name} : table dBase illisible ({error}). La télécharger de nouveau.") from error
-    return connection.from_df(frame)
+    """A dBase table as text; deleted records are left out."""
+    content = path.read_bytes()
+    if len(content) < 32:
+        raise _broken_dbf(path, f"{len(content)} octets")
+    records, start, width = struct.unpack_from("<xxxxIHH", content)
+    fields = [content[i : i + 32] for i in range(32, start - 31, 32)]
+    widths = [field[16] for field in fields]
+    if sum(widths) + 1 != width or len(content) < start + records * width:
+        raise _broken_dbf(path, f"{records} enregistrements de {width} octets annoncés, {len(content)} octets trouvés")
+    lines = [content[start + i * width : start + (i + 1) * width] for i in range(records)]
+    ends = list(itertools.accumulate(widths, initial=1))
+    columns = {
+        name: pa.array([line[a:b].decode(encoding).strip() or None for line in lines if line[:1] != b"*"], pa.string())
+        for name, a, b in zip(
+            unique_names(f[:11].split(b"\0")[0].decode() for f in fields), ends, ends[1:], strict=False
+        )
+    }
+    return connection.from_arrow(pa.table(columns))
+
+
+def _broken_dbf(path: Path, found: str) -> SourceError:
+    return SourceError(f"{path.name} : table dBase tronquée ou abîmée ({found}). La télécharger de nouveau.")
 
 
 def _json_text(value: object) -> str | None:

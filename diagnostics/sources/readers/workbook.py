@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import zipfile
 from pathlib import Path
 
 import duckdb
@@ -12,6 +13,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 
 from diagnostics.errors import SourceError
 from diagnostics.sources.readers.columns import clean, find_header, first_rows, unique_names
+from diagnostics.sources.readers.unpacking import BROKEN_STREAM
 
 HEADER_SEARCH = 60
 Cell = object
@@ -59,7 +61,11 @@ def read_workbook(
 
 def _rows(path: Path, sheet: str | None) -> list[list[Cell]]:
     try:
-        workbook = CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
+        content = io.BytesIO(path.read_bytes())
+        if zipfile.is_zipfile(content):
+            _check(content)
+        content.seek(0)
+        workbook = CalamineWorkbook.from_filelike(content)
         names = {clean(name): name for name in workbook.sheet_names}
         if (len(names) > 1) if sheet is None else (clean(sheet) not in names):
             asked = f"feuille « {sheet} » absente" if sheet else "plusieurs feuilles, la fiche n'en nomme aucune"
@@ -68,10 +74,18 @@ def _rows(path: Path, sheet: str | None) -> list[list[Cell]]:
             )
         name = names[clean(sheet)] if sheet else workbook.sheet_names[0]
         return workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
-    except CalamineError as error:
+    except (CalamineError, *BROKEN_STREAM) as error:
         raise SourceError(
             f"{path.name} : classeur tronqué ou corrompu ({error}). Le télécharger de nouveau."
         ) from error
+
+
+def _check(content: io.BytesIO) -> None:
+    """calamine does not compare the checksums of the archive: a damaged cell would pass for a figure."""
+    with zipfile.ZipFile(content) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"somme de contrôle fausse : {damaged}")
 
 
 def _text(cell: Cell) -> str | None:
