@@ -88,8 +88,8 @@ def outlines(
 ) -> dict[int, gpd.GeoDataFrame]:
     """Outlines of every zone of a type, by coverage union of its communes.
 
-    Returns EPSG -> GeoDataFrame(code, communes, area_km2, label, geometry): `communes` counts the outlines joined,
-    `label` is a point inside the widest part, for a name. France is drawn once per projection.
+    Returns EPSG -> GeoDataFrame(code, communes, area_km2, geometry): `communes` counts the outlines joined. France is
+    drawn once per projection.
     """
     links = membership[(membership["child_type"] == "commune") & (membership["parent_type"] == parent_type)]
     if links.empty:
@@ -104,13 +104,12 @@ def outlines(
             {"code": zones["parent_code"], "communes": zones["size"]}, geometry=list(zones["_union"]), crs=epsg
         )
         zone.insert(2, "area_km2", zone.area / 1e6)
-        zone.insert(3, "label", label_points(zone).to_numpy())
         drawn[epsg] = zone
     return drawn
 
 
 def label_points(frame: gpd.GeoDataFrame) -> gpd.GeoSeries:
-    """A point inside the largest part of each zone, where a name or a symbol can stand."""
+    """A point inside the largest part of each zone, where a name or a symbol can stand; indexed as `frame`."""
     parts = frame.geometry.explode(index_parts=False)
     largest = parts.area.groupby(level=0, sort=False).transform("max") == parts.area
     widest = parts[largest.to_numpy()]
@@ -154,7 +153,7 @@ def read_boundaries(folder: UPath | Path, level: str = "commune") -> dict[int, g
 def _outlines_of(package: pd.DataFrame) -> pd.DataFrame:
     """Rows of a package table that carry an outline, in EPSG:4326, with their `epsg` and the code of their parent."""
     hexadecimal = package["geometry"].to_numpy(object)
-    drawn = ~package["geometry"].isin(["", r"\N"]).to_numpy()
+    drawn = (package["geometry"].notna() & ~package["geometry"].isin(["", r"\N"])).to_numpy()
     try:
         geometry = shapely.from_wkb(np.where(drawn, hexadecimal, None))
     except (shapely.GEOSException, TypeError) as error:
@@ -170,28 +169,29 @@ def _outlines_of(package: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _absorbed_unseen(outlines: pd.DataFrame, reference: Reference) -> dict[str, int]:
-    """Pivot communes that absorbed a commune without outline -> last COG year of that commune (0: unknown).
+def _absorbed_unseen(outlines: pd.DataFrame, reference: Reference) -> pd.DataFrame:
+    """Pivot communes (index) that absorbed communes without outline: `year` of the last, `communes` of that year.
 
     The package lists the delegated communes; a commune absorbed without becoming delegated is known to the passage
     table alone. Only the most recent mergers can be missing from outlines that are a year or two old.
     """
     parts = outlines[outlines["type"].isin(["COMD", "COMA"])]
-    drawn = set(outlines.loc[outlines["drawn"] & (outlines["type"] != "ARM"), "code"])
-    moved = reference.passage[reference.passage["old_code"] != reference.passage["new_code"]]
-    delegated = parts.loc[~parts["drawn"], ["code", "parent"]].set_axis(["old_code", "new_code"], axis=1)
-    unseen = pd.concat([moved, delegated])
-    unseen = unseen[~unseen["old_code"].isin(drawn) | unseen["old_code"].isin(delegated["old_code"])]
+    hidden = parts.loc[~parts["drawn"], ["code", "parent"]].set_axis(["old_code", "new_code"], axis=1)
+    drawn = set(outlines.loc[outlines["drawn"], "code"])
+    moved = reference.passage[~reference.passage["old_code"].isin(drawn)]
+    unseen = pd.concat([moved, hidden]).drop_duplicates("old_code")
+    unseen = unseen[unseen["old_code"] != unseen["new_code"]]
     last = reference.validity.groupby("code")["last_year"].max()
-    last = unseen["old_code"].map(last).where(unseen["old_code"] != unseen["new_code"]).fillna(0).astype(int)
-    return last.groupby(unseen["new_code"]).max().to_dict()
+    unseen = unseen.assign(year=unseen["old_code"].map(last).fillna(0).astype(int))
+    recent = unseen[unseen["year"] == unseen.groupby("new_code")["year"].transform("max")]
+    return recent.groupby("new_code").agg(year=("year", "max"), communes=("old_code", "size"))
 
 
 def _coverage(
     epsg: int,
     outlines: pd.DataFrame,
     cantons: pd.DataFrame | None,
-    absorbed: Mapping[str, int],
+    absorbed: pd.DataFrame,
     reference: Reference,
 ) -> gpd.GeoDataFrame:
     here = outlines[(outlines["epsg"] == epsg) & outlines["drawn"]]
@@ -230,7 +230,7 @@ def _projected(rows: pd.DataFrame, epsg: int) -> np.ndarray:
 
 
 def _complete(
-    clean: np.ndarray, codes: pd.Series, land: np.ndarray | None, absorbed: Mapping[str, int]
+    clean: np.ndarray, codes: pd.Series, land: np.ndarray | None, absorbed: pd.DataFrame
 ) -> tuple[np.ndarray, list[int]]:
     """Give the land no commune covers to the neighbour that absorbed it, when exactly one can have done so.
 
@@ -244,17 +244,21 @@ def _complete(
         holes = shapely.union_all(blanks)
         blanks += [part for part in beyond if _wide(part) and shapely.intersection(part, holes).area < 0.5 * part.area]
     index = shapely.STRtree(clean)
-    gained: dict[int, list[shapely.Geometry]] = {}
+    heirs = []
     for blank in blanks:
         around = index.query(blank, predicate="dwithin", distance=1.0)
-        rank = {position: absorbed[codes.iloc[position]] for position in around if codes.iloc[position] in absorbed}
-        best = [position for position, year in rank.items() if year == max(rank.values())]
-        if len(best) == 1:
-            gained.setdefault(best[0], []).append(blank)
+        heirs.append(absorbed.reindex(codes.iloc[around]).assign(position=around).dropna().nlargest(1, "year", "all"))
+    owner = {i: int(found["position"].iloc[0]) for i, found in enumerate(heirs) if len(found) == 1}
+    # Between several heirs, one that already has as many pieces as it absorbed communes stands aside.
+    for i, found in enumerate(heirs):
+        served = pd.Series(list(owner.values()), dtype=int).value_counts().reindex(found["position"]).fillna(0)
+        hungry = found[served.to_numpy() < found["communes"].to_numpy()]
+        if len(found) > 1 and len(hungry) == 1:
+            owner[i] = int(hungry["position"].iloc[0])
     clean = clean.copy()
-    for position, pieces in gained.items():
-        clean[position] = shapely.union_all([clean[position], *pieces])
-    return clean, list(gained)
+    for i, position in owner.items():
+        clean[position] = shapely.union(clean[position], blanks[i])
+    return clean, sorted(set(owner.values()))
 
 
 def _holes(covered: shapely.Geometry) -> list[shapely.Polygon]:

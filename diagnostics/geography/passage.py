@@ -152,10 +152,11 @@ def _index(rows: pd.DataFrame, rules: Mapping[str, str]) -> _Facts:
         raise GeographyError(
             f"Passage au COG pivot : règle « {strange[0]} » inconnue ; attendu : {listing(COMBINERS)}."
         )
-    level = rows["status"].map(LEVELS)
-    if level.isna().any():
+    status, statuses = pd.factorize(rows["status"])
+    foreign = [name for name in statuses if name not in LEVELS]
+    if foreign or (status < 0).any():
         raise GeographyError(
-            f"Passage au COG pivot : statut « {rows.loc[level.isna(), 'status'].iloc[0]} » inconnu ; "
+            f"Passage au COG pivot : statut « {foreign[0] if foreign else 'vide'} » inconnu ; "
             f"attendu : {listing(list(LEVELS))}."
         )
     key = serial.astype("int64") * len(pairs) + pair
@@ -167,7 +168,7 @@ def _index(rows: pd.DataFrame, rules: Mapping[str, str]) -> _Facts:
             f"variable « {one['variable']} », période {one['period']} ; une seule est attendue."
         )
     value = pd.to_numeric(rows["value"]).to_numpy("float64", na_value=np.nan)
-    level = level.to_numpy("int8")
+    level = np.array([LEVELS[name] for name in statuses], dtype="int8")[status]
     hollow = (level == 0) & np.isnan(value)
     if hollow.any():
         one = rows[hollow].iloc[0]
@@ -238,18 +239,12 @@ def _route(
 
 
 def _shares(covering: pd.DataFrame, weights: pd.Series | None) -> pd.Series:
-    """Population share of each part of a split commune."""
-    if covering.empty:
-        return pd.Series(dtype="float64")
-    known = covering["new_code"].map(weights) if weights is not None else pd.Series(np.nan, index=covering.index)
-    total = known.groupby(covering["pair"]).transform("sum")
-    if known.isna().any() or (total <= 0).any():
-        one = covering[known.isna() | (total <= 0)].iloc[0]
-        raise GeographyError(
-            f"{one['dataset_id']} (COG {one['cog_year']}) : la commune {one['code']} a été scindée depuis et la "
-            f"population de {one['new_code']} est inconnue ; fournir la population des communes au COG pivot."
-        )
-    return known / total
+    """Population share of each part of a split commune; NaN when a population is unknown."""
+    if weights is None:
+        return pd.Series(np.nan, index=covering.index)
+    known = covering["new_code"].map(weights).astype("float64")
+    total = known.groupby(covering["pair"]).sum(min_count=1).where(known.notna().groupby(covering["pair"]).all())
+    return known / covering["pair"].map(total.where(total > 0))
 
 
 def _absentees(routes: pd.DataFrame, reference: Reference) -> pd.DataFrame:
@@ -334,6 +329,7 @@ def _combine(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Pivot rows (series, target, value, level), and the majorities left undecided."""
     mixed = feeds.mixed.assign(rule=facts.series["rule"].to_numpy()[feeds.mixed["series"]])
+    _require_shares(facts, mixed)
     mixed["weight"] = _weights(facts, mixed, weights)
     done = [feeds.straight[["series", "target", "value", "level"]]]
     undecided = []
@@ -352,6 +348,18 @@ def _combine(
     named = facts.series.iloc[open_majorities["series"]][["dataset_id", "variable", "period"]].reset_index(drop=True)
     named["new_code"] = reference.communes["code"].to_numpy()[open_majorities["target"]]
     return pd.concat(done, ignore_index=True), named
+
+
+def _require_shares(facts: _Facts, mixed: pd.DataFrame) -> None:
+    """A count of a split commune cannot be shared out blindly; classes and medians need no share."""
+    unknown = mixed[(mixed["rule"] == "sum") & mixed["share"].isna()]
+    if len(unknown):
+        one = facts.pairs.iloc[unknown["pair"].iloc[0]]
+        raise GeographyError(
+            f"{one['dataset_id']} (COG {one['cog_year']}) : la commune {one['code']} a été scindée depuis, et la "
+            f"population d'une de ses parts ({listing(sorted(unknown['new_code'].unique())[:5])}) est inconnue ; "
+            "fournir la population des communes au COG pivot (`weights`)."
+        )
 
 
 def _weights(facts: _Facts, mixed: pd.DataFrame, weights: pd.Series | None) -> np.ndarray:

