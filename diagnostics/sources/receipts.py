@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from upath import UPath
 
 from diagnostics.catalog.models import Distribution, Source
 from diagnostics.errors import SourceError
@@ -44,6 +45,16 @@ class Receipt(BaseModel):
     etag: str | None = None
     last_modified: str | None = None
     checksum: str | None = None
+
+
+def local(folder: UPath) -> Path:
+    """A folder of the installation as a local one: readers need files, and a download is resumed in place."""
+    if folder.protocol not in ("", "file", "local"):
+        raise SourceError(
+            f"Les fichiers bruts demandent un disque local, mais DIAGNOSTIC_DATA désigne {folder}. "
+            "Indiquer un dossier de cette machine."
+        )
+    return Path(folder.path)
 
 
 def receipt_path(folder: Path, name: str) -> Path:
@@ -118,6 +129,11 @@ def serves(receipt: Receipt, folder: Path, distribution: Distribution) -> bool:
         return False
     stat = file.stat()
     return (stat.st_size, stat.st_mtime_ns) == (receipt.size, receipt.mtime_ns)
+
+
+def moved(receipt: Receipt, file: Path) -> Receipt:
+    """The same bytes, now at `file` in the folder of the receipt."""
+    return receipt.model_copy(update={"path": file.name, "mtime_ns": file.stat().st_mtime_ns})
 
 
 def file_sha256(path: Path) -> str:

@@ -1,0 +1,95 @@
+"""Does a producer's address answer, and with what? For `diagnostic sources check`, which writes the result down.
+
+Cards start as `unverified`: the answer of a live server is the only proof that an address is right.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from diagnostics.catalog.models import Distribution, Source
+from diagnostics.errors import SourceError
+from diagnostics.sources.addresses import Web as WebAddress
+from diagnostics.sources.addresses import parse_address, place_of, raw_name
+from diagnostics.sources.content import EXPECTED, sniff
+from diagnostics.sources.discover import discover
+from diagnostics.sources.web import Answer, Web
+
+
+class ProbeResult(BaseModel):
+    """The receipt of one check. `problem` is empty when the address gives what the card expects. `size` in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    distribution: str
+    address: str
+    checked_at: datetime
+    problem: str
+    resolved: str | None = None
+    status: int | None = None
+    content_type: str | None = None
+    kind: str | None = None
+    size: int | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    first_line: str | None = None
+
+    @property
+    def verified(self) -> bool:
+        return not self.problem
+
+
+def probe(source: Source, distribution: Distribution, web: Web) -> ProbeResult:
+    """Ask for the first bytes of an `https://` distribution. A server that fails is a result, not an error.
+
+    Raises SourceError for an address that is not on the web: fetching it is the check.
+    """
+    address = parse_address(source, distribution)
+    if not isinstance(address, WebAddress):
+        raise SourceError(
+            f"{place_of(source, distribution)} : {distribution.address} n'est pas une adresse du web ; la vérifier en "
+            "récupérant le fichier."
+        )
+    known = {
+        "dataset": source.id,
+        "distribution": distribution.id,
+        "address": distribution.address,
+        "checked_at": datetime.now(UTC),
+    }
+    try:
+        url = discover(address.url, address.newest, web).url if address.newest else address.url
+        answer = web.peek(url)
+    except SourceError as error:
+        return ProbeResult(**known, problem=str(error), status=getattr(error, "status", None))
+    kind = sniff(answer.head)
+    return ProbeResult(
+        **known,
+        problem=_problem(answer, kind, raw_name(source, distribution)),
+        resolved=answer.url,
+        status=answer.status,
+        content_type=answer.content_type,
+        kind=kind,
+        size=answer.size,
+        etag=answer.etag,
+        last_modified=answer.last_modified,
+        first_line=_first_line(answer.head) if kind == "texte" else None,
+    )
+
+
+def _problem(answer: Answer, kind: str, name: str) -> str:
+    if answer.status != HTTPStatus.OK:
+        return f"statut HTTP {answer.status}"
+    expected = EXPECTED.get(Path(name).suffix.lower())
+    if kind in ("vide", "html") or (expected is not None and kind != expected):
+        return f"contenu « {kind} » au lieu de « {expected or 'données'} »"
+    return ""
+
+
+def _first_line(head: bytes) -> str:
+    line = head.splitlines()[0]
+    return line.decode("utf-8-sig", "replace")[:500]
