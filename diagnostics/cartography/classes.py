@@ -57,7 +57,7 @@ def class_breaks(
     elif method == "diverging":
         if benchmark is None:
             raise DiagnosticError("classes « diverging » : donner la valeur de référence (`benchmark`)")
-        return _around(values, weights, benchmark, count, decimals)
+        return _around(values, weights, benchmark=benchmark, count=count, decimals=decimals)
     else:
         raise DiagnosticError(f"classes « {method} » : donner les bornes (`breaks`), elles ne se calculent pas")
     return readable([low, *raw, high], decimals)
@@ -89,16 +89,22 @@ def _natural_breaks(values: NDArray[np.float64], count: int) -> list[float]:
 
 
 def _around(
-    values: NDArray[np.float64], weights: NDArray[np.float64], benchmark: float, count: int, decimals: int
+    values: NDArray[np.float64], weights: NDArray[np.float64], *, benchmark: float, count: int, decimals: int
 ) -> tuple[float, ...]:
-    """Bounds at equal distances on both sides of the benchmark, which the middle class holds."""
+    """Bounds at benchmark ± h, ± 3h…: even steps, the benchmark in the middle of the middle class, h a round number."""
     arms = max(1, (count - 1) // 2)
-    shares = (2 * np.arange(arms) + 1) / (2 * arms + 1)
-    distances = sorted(set(weighted_quantiles(np.abs(values - benchmark), weights, shares)))
-    distances = list(readable([0.0, *distances, 2 * distances[-1]], decimals)) if distances else []
-    step = 10.0**-decimals
-    bounds = [benchmark - d for d in reversed(distances)] + [benchmark + d for d in distances]
-    return tuple(dict.fromkeys(round(round(b / step) * step, decimals) + 0.0 for b in bounds))
+    distances = np.abs(values - benchmark)
+    usual = next(iter(weighted_quantiles(distances, weights, [0.9])), float(distances.max()))
+    half = max(_round_near(usual / (2 * arms)), 10.0**-decimals)
+    offsets = [half * (2 * arm + 1) for arm in range(arms)]
+    bounds = [benchmark - o for o in reversed(offsets)] + [benchmark + o for o in offsets]
+    return tuple(dict.fromkeys(round(bound, decimals) + 0.0 for bound in bounds))
+
+
+def _round_near(value: float) -> float:
+    """The nearest 1, 2 or 5 × 10ⁿ, by ratio."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return min((m * power for m in (1, 2, 5, 10)), key=lambda candidate: abs(math.log(candidate / value)))
 
 
 def readable(edges: Sequence[float], decimals: int) -> tuple[float, ...]:

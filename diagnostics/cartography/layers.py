@@ -7,7 +7,7 @@ that the maps of one CLS prepare their surroundings once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from diagnostics.cartography import fonts
 from diagnostics.cartography.fonts import TextStyle
 from diagnostics.cartography.model import MapContext
-from diagnostics.cartography.placement import Box, Label, Placed, around_point, place, place_first
+from diagnostics.cartography.placement import Box, Label, Placed, around_point, place_first
 
 TOLERANCE = 0.12  # points: a third of a pixel at 200 dpi
 MARGIN = 0.05  # white left around the CLS, as a share of its larger side
@@ -30,7 +30,9 @@ SMALLEST_RING = 5.0  # square points
 INSET = 4.0  # points between a name and the edge of the map
 TOWN_DOT = 1.5  # radius, points
 TOWN_LIMIT = 14
+FIRST_TOWNS = 5  # named before the EPCI, which can move more easily
 TOWN_SPACING = 30.0  # points between two named towns
+LARGE_CIRCLE = 6.0
 NEIGHBOUR_LIMIT = 12
 NEIGHBOUR_SPACING = 70.0
 NEIGHBOUR_SMALLEST = 700.0  # square points: smaller pieces at the edge stay unnamed
@@ -41,6 +43,9 @@ OUTSIDE_TOWN_STYLE = TextStyle("Regular", 7.0, "#7a7a7a")
 COLOURED_TOWN_STYLE = TextStyle("Regular", 7.0, "#3a3a3a")
 NEIGHBOUR_STYLE = TextStyle("It", 7.0, "#8a8a8a")
 DEPARTEMENT_STYLE = TextStyle("Semibold", 7.5, "#8a8a8a")
+
+
+Town = tuple[str, float, float, bool]  # name, x, y, inside the CLS
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,49 @@ def short_epci_name(name: str) -> str:
     return name
 
 
+class _Lettering:
+    """Names put on one map, one after the other; each keeps clear of those before it."""
+
+    def __init__(self, frame: Box, taken: Iterable[Box]) -> None:
+        self.room = Box(frame.left + INSET, frame.bottom + INSET, frame.right - INSET, frame.top - INSET)
+        self.taken = list(taken)
+        self.labels: list[tuple[str, Placed]] = []
+        self.dots: list[tuple[float, float, bool]] = []
+
+    def put(self, kind: str, variants: Sequence[Label]) -> Placed | None:
+        placed = place_first(variants, self.room, self.taken)
+        if placed is not None:
+            self.labels.append((kind, placed))
+            self.taken.append(placed.box)
+        return placed
+
+    def towns(self, towns: Iterable[Town], outside: TextStyle) -> None:
+        """A name beside its dot, for towns far enough from those already named."""
+        for name, x, y, inside in towns:
+            dot = Box.around(x, y, 2 * TOWN_DOT, 2 * TOWN_DOT)
+            near = any(np.hypot(x - other[0], y - other[1]) < TOWN_SPACING for other in self.dots)
+            if len(self.dots) >= TOWN_LIMIT or near or any(dot.touches(box) for box in self.taken):
+                continue
+            if self.put("town", [_beside(name, TOWN_STYLE if inside else outside, x, y, TOWN_DOT)]):
+                self.taken.append(dot)
+                self.dots.append((x, y, inside))
+
+    def neighbours(self, pieces: Iterable[tuple[str, BaseGeometry]], perimeter: BaseGeometry) -> None:
+        """Grey names spread over the surroundings, wholly outside the CLS."""
+        spots: list[tuple[float, float]] = []
+        for name, piece in pieces:
+            variants = [
+                _clear_of(label, perimeter, spots)
+                for lines in _foldings(name, NEIGHBOUR_STYLE)
+                for label in [_within(lines, NEIGHBOUR_STYLE, piece, must_fit=False)]
+            ]
+            placed = self.put("neighbour", variants)
+            if placed is not None:
+                spots.append(placed.box.centre)
+            if len(spots) >= NEIGHBOUR_LIMIT:
+                return
+
+
 def _names(
     context: MapContext,
     view: View,
@@ -206,69 +254,57 @@ def _names(
     surroundings: bool,
 ) -> tuple[tuple[tuple[str, Placed], ...], tuple[tuple[float, float, bool], ...]]:
     """Names by rank: the first towns, the EPCI, the other towns, the neighbours."""
-    taken: list[Box] = [scale_bar]
-    room = Box(view.frame.left + INSET, view.frame.bottom + INSET, view.frame.right - INSET, view.frame.top - INSET)
-    labels: list[tuple[str, Placed]] = []
-    dots: list[tuple[float, float, bool]] = []
-
-    def keep(kind: str, placed: Placed | None) -> None:
-        if placed is not None:
-            labels.append((kind, placed))
-            taken.append(placed.box)
-
-    outside_style = COLOURED_TOWN_STYLE if surroundings else OUTSIDE_TOWN_STYLE
+    lettering = _Lettering(view.frame, [scale_bar])
+    outside = COLOURED_TOWN_STYLE if surroundings else OUTSIDE_TOWN_STYLE
     grey_names = set() if surroundings else set(around["name"])
     towns = [town for town in _towns(context, view, perimeter) if town[3] or town[0] not in grey_names]
-    first, others = towns[:5], towns[5:]
-
-    def add_towns(candidates: list[tuple[str, float, float, bool]]) -> None:
-        for name, x, y, inside in candidates:
-            far = all(np.hypot(x - other[0], y - other[1]) >= TOWN_SPACING for other in dots)
-            dot = Box.around(x, y, 2 * TOWN_DOT, 2 * TOWN_DOT)
-            if len(dots) >= TOWN_LIMIT or not far or any(dot.touches(box) for box in taken):
-                continue
-            bare = Label((name,), TOWN_STYLE if inside else outside_style, ())
-            label = replace(bare, centres=around_point(x, y, bare.size, TOWN_DOT + 0.6))
-            placed = place(label, room, taken)
-            if placed is not None:
-                keep("town", placed)
-                taken.append(dot)
-                dots.append((x, y, inside))
-
-    add_towns(first)
+    lettering.towns(towns[:FIRST_TOWNS], outside)
     named = _named_epci(epci, perimeter)
     for name, piece in named:
-        keep("epci", place_first(_epci_variants(name, piece), room, taken))
-    add_towns(others)
+        lettering.put("epci", _epci_variants(name, piece))
+    lettering.towns(towns[FIRST_TOWNS:], outside)
+    known = {name for name, _ in named} | {p.label.lines[0] for kind, p in lettering.labels if kind == "town"}
+    lettering.neighbours(((n, p) for n, p in _neighbour_names(around, perimeter) if n not in known), perimeter)
+    return tuple(lettering.labels), tuple(lettering.dots)
 
-    known = {placed.label.lines[0] for kind, placed in labels if kind == "town"} | {name for name, _ in named}
-    spots: list[tuple[float, float]] = []
-    for name, piece in _neighbour_names(around, perimeter):
-        short = short_epci_name(name)
-        if len(spots) >= NEIGHBOUR_LIMIT or short in known:
-            continue
-        variants = [
-            Label(lines, NEIGHBOUR_STYLE, _spots(piece, Label(lines, NEIGHBOUR_STYLE, ()).size, must_fit=False))
-            for lines in _foldings(short, NEIGHBOUR_STYLE)
-        ]
-        clear = [
-            replace(
-                label,
-                centres=tuple(
-                    (x, y)
-                    for x, y in label.centres
-                    if all(np.hypot(x - a, y - b) >= NEIGHBOUR_SPACING for a, b in spots)
-                    # Even a corner of the name over the CLS would read as the name of something inside it.
-                    and not perimeter.intersects(shapely.box(*Box.around(x, y, *label.size)))
-                ),
-            )
-            for label in variants
-        ]
-        placed = place_first(clear, room, taken)
-        keep("neighbour", placed)
-        if placed is not None:
-            spots.append(placed.box.centre)
-    return tuple(labels), tuple(dots)
+
+def names_beside_circles(
+    base: Basemap, circles: Iterable[tuple[str, float, float, float]]
+) -> tuple[tuple[str, Placed], ...]:
+    """The names of the base map without its towns, then those of the circles (name, x, y, radius), in their order."""
+    kept = [(kind, placed) for kind, placed in base.labels if kind != "town"]
+    circles = list(circles)
+    # The core of a large circle is kept clear: a name there would be read as its own.
+    cores = [Box.around(x, y, 1.5 * radius, 1.5 * radius) for _, x, y, radius in circles if radius >= LARGE_CIRCLE]
+    lettering = _Lettering(base.view.frame, [base.scale_bar, *(placed.box for _, placed in kept), *cores])
+    for name, x, y, radius in circles:
+        if len(lettering.labels) < TOWN_LIMIT:
+            lettering.put("zone", [_beside(name, TOWN_STYLE, x, y, radius)])
+    return (*kept, *lettering.labels)
+
+
+def _beside(name: str, style: TextStyle, x: float, y: float, radius: float) -> Label:
+    bare = Label((name,), style, ())
+    return replace(bare, centres=around_point(x, y, bare.size, radius + 0.6))
+
+
+def _within(lines: tuple[str, ...], style: TextStyle, piece: BaseGeometry, *, must_fit: bool) -> Label:
+    bare = Label(lines, style, ())
+    return replace(bare, centres=_spots(piece, bare.size, must_fit=must_fit))
+
+
+def _clear_of(label: Label, perimeter: BaseGeometry, spots: Sequence[tuple[float, float]]) -> Label:
+    """The label's places that lie off the CLS and far from `spots`."""
+    if not label.centres:
+        return label
+    centres, (width, height) = np.array(label.centres), label.size
+    x, y = centres.T
+    # Even a corner of the name over the CLS would read as the name of something inside it.
+    boxes = shapely.box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    kept = ~shapely.intersects(boxes, perimeter)
+    for a, b in spots:
+        kept &= np.hypot(x - a, y - b) >= NEIGHBOUR_SPACING
+    return replace(label, centres=tuple(map(tuple, centres[kept].tolist())))
 
 
 def _named_epci(epci: gpd.GeoDataFrame, perimeter: BaseGeometry) -> list[tuple[str, BaseGeometry]]:
@@ -288,7 +324,7 @@ def _named_epci(epci: gpd.GeoDataFrame, perimeter: BaseGeometry) -> list[tuple[s
     return [(names[i], shapely.intersection(shapes[i], perimeter)) for i in order]
 
 
-def _towns(context: MapContext, view: View, perimeter: BaseGeometry) -> Iterator[tuple[str, float, float, bool]]:
+def _towns(context: MapContext, view: View, perimeter: BaseGeometry) -> Iterator[Town]:
     """Towns inside the frame, those of the CLS first, then by population, then by name."""
     towns = context.towns
     points = shapely.get_coordinates(towns.geometry.to_numpy()) * view.scale + view.offset
@@ -306,7 +342,7 @@ def _neighbour_names(around: gpd.GeoDataFrame, perimeter: BaseGeometry) -> Itera
     rank = around["population"].to_numpy(dtype=float) if "population" in around.columns else areas
     for i in np.lexsort((around["name"].to_numpy(dtype=str), -rank)):
         if areas[i] >= NEIGHBOUR_SMALLEST:
-            yield str(around["name"].iloc[i]), pieces[i]
+            yield short_epci_name(str(around["name"].iloc[i])), pieces[i]
 
 
 def _foldings(text: str, style: TextStyle) -> list[tuple[str, ...]]:
@@ -320,7 +356,7 @@ def _epci_variants(name: str, piece: BaseGeometry) -> list[Label]:
     # Two lines sit best in a polygon; then one, then three.
     folded = sorted(_foldings(name, EPCI_STYLE), key=lambda lines: (len(lines) != 2, len(lines)))
     return [
-        Label(lines, style, _spots(piece, Label(lines, style, ()).size, must_fit=must_fit))
+        _within(lines, style, piece, must_fit=must_fit)
         for must_fit in (True, False)
         for style in (EPCI_STYLE, smaller)
         for lines in folded

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 import geopandas as gpd
 import matplotlib
 import numpy as np
+import pandas as pd
 import shapely
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from numpy.typing import NDArray
 from upath import UPath
 
@@ -17,7 +20,7 @@ from diagnostics import french
 from diagnostics.cartography import fonts, palettes
 from diagnostics.cartography import page as sheet
 from diagnostics.cartography.classes import class_breaks, class_indices, class_labels
-from diagnostics.cartography.layers import Basemap, basemap, polygon_paths, symbol_centres
+from diagnostics.cartography.layers import Basemap, basemap, names_beside_circles, polygon_paths, symbol_centres
 from diagnostics.cartography.model import MapContext, MapSpec, checked, shown_values
 from diagnostics.cartography.page import LegendEntry, Page
 from diagnostics.cartography.placement import Box
@@ -50,7 +53,12 @@ def choropleth(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, *, p
     sheet.draw_ground(page, base)
     _fill(page, polygon_paths(shapes), class_indices(values, breaks), states, colours)
     sheet.draw_lines(page, base)
-    sheet.draw_names(page, base, dots=not population_dots)
+    if population_dots:
+        circles = _circles(shapes, zones["population"].to_numpy(dtype=float), LARGEST_DOT)
+        page.paths(circles.paths, gid="population-dots", fill=DOT_COLOUR, edge="#ffffff", line=0.6, zorder=8)
+        sheet.draw_names(page, base, names_beside_circles(base, circles.named(zones["name"])))
+    else:
+        sheet.draw_names(page, base)
     top = sheet.draw_legend(
         page,
         column,
@@ -60,7 +68,7 @@ def choropleth(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, *, p
         entries=_class_entries(spec, values, breaks, colours, states),
     )
     if population_dots:
-        top = _population_dots(page, shapes, zones["population"].to_numpy(dtype=float), column, top - 4)
+        top = _population_legend(page, column, top - 4, circles.largest)
     _distribution(page, column, top - 12, spec, context, values=values, breaks=breaks, colours=colours)
     return page.figure
 
@@ -77,14 +85,14 @@ def proportional_symbols(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapCon
     _fill(page, paths, np.zeros(len(values), dtype=int), states, ["#e6e6e2"], unstable=False)
     sheet.draw_lines(page, base)
     colour = palettes.sequential(spec.theme, spec.direction, 5)[3]
-    largest = float(np.nanmax(np.append(values, 0.0)))
-    _circles(page, shapes, values, largest, LARGEST_SYMBOL, fill=colour, edge="#ffffff", gid="symbols")
-    sheet.draw_names(page, base, dots=False)
+    circles = _circles(shapes, values, LARGEST_SYMBOL)
+    page.paths(circles.paths, gid="symbols", fill=colour, edge="#ffffff", line=0.6, zorder=8)
+    sheet.draw_names(page, base, names_beside_circles(base, circles.named(zones["name"])))
     top = column.top
-    if largest > 0:
-        top = _symbol_legend(page, column, top, spec=spec, largest=largest, colour=colour)
+    if circles.largest > 0:
+        top = _symbol_legend(page, column, top, spec=spec, largest=circles.largest, colour=colour)
     entries = [
-        LegendEntry("class", "aucun", int(np.sum(values == 0)), "#e6e6e2"),
+        LegendEntry("class", "zéro (sans cercle)", int(np.sum(values == 0)), "#e6e6e2"),
         *_special_entries(states, colour),
     ]
     entries = [entry for entry in entries if entry.count]
@@ -290,35 +298,38 @@ def _distribution(
         )
 
 
-def _circles(
-    page: Page,
-    shapes: NDArray,
-    values: NDArray[np.float64],
-    largest: float,
-    radius: float,
-    *,
-    fill: str,
-    edge: str,
-    gid: str,
-) -> None:
-    """Circles of area in proportion to the values, the largest underneath."""
-    drawn = [i for i in np.argsort(-np.nan_to_num(values), kind="stable") if values[i] > 0 and not shapes[i].is_empty]
+@dataclass(frozen=True)
+class _Circles:
+    """Circles on the page, the largest first: rank of the zone, centre, radius."""
+
+    largest: float
+    places: tuple[tuple[int, float, float, float], ...]
+
+    @property
+    def paths(self) -> list[Path]:
+        return [sheet.circle(x, y, radius) for _, x, y, radius in self.places]
+
+    def named(self, names: pd.Series) -> list[tuple[str, float, float, float]]:
+        return [(names.iloc[i], x, y, radius) for i, x, y, radius in self.places]
+
+
+def _circles(shapes: NDArray, values: NDArray[np.float64], radius: float) -> _Circles:
+    """Circles of area in proportion to the values, `radius` for the largest; none for zero or the unknown."""
+    largest = float(np.nanmax(np.append(values, 0.0)))
+    drawn = [i for i in np.argsort(-np.nan_to_num(values), kind="stable") if values[i] > 0]
     if not drawn:
-        return
+        return _Circles(largest, ())
+    radii = np.maximum(SMALLEST_SYMBOL, radius * np.sqrt(values[drawn] / largest))
     centres = symbol_centres(shapes[drawn])
-    circles = [
-        sheet.circle(x, y, max(SMALLEST_SYMBOL, radius * float(np.sqrt(values[i] / largest))))
-        for i, (x, y) in zip(drawn, centres, strict=True)
-    ]
-    page.paths(circles, gid=gid, fill=fill, edge=edge, line=0.6, zorder=8)
+    return _Circles(
+        largest, tuple((i, float(x), float(y), float(r)) for i, (x, y), r in zip(drawn, centres, radii, strict=True))
+    )
 
 
-def _population_dots(page: Page, shapes: NDArray, population: NDArray[np.float64], column: Box, top: float) -> float:
-    """A dark circle for the inhabitants of each zone, and its line of legend; returns the bottom of that line."""
-    largest = float(np.nanmax(np.append(population, 0.0)))
+def _population_legend(page: Page, column: Box, top: float, largest: float) -> float:
+    """Three circles of inhabitants on one line; returns its bottom."""
     if largest <= 0:
         return top
-    _circles(page, shapes, population, largest, LARGEST_DOT, fill=DOT_COLOUR, edge="#ffffff", gid="population-dots")
     middle, x = top - LARGEST_DOT, column.left
     for i, value in enumerate(_round_steps(largest)):
         radius = max(SMALLEST_SYMBOL, LARGEST_DOT * float(np.sqrt(value / largest)))
@@ -353,7 +364,7 @@ def _symbol_legend(page: Page, column: Box, top: float, *, spec: MapSpec, larges
         text_y = y if i == 0 else min(y, text_y - sheet.SMALL.leading)
         end = x + LARGEST_SYMBOL + 8
         page.paths(
-            [sheet.Path([(x, y), (end - 4, text_y), (end, text_y)])],
+            [Path([(x, y), (end - 4, text_y), (end, text_y)])],
             gid=f"legend-leader-{i}",
             edge=sheet.GREY,
             line=0.4,

@@ -25,7 +25,7 @@ from diagnostics.cartography.classes import class_indices
 from diagnostics.cartography.fonts import TextStyle
 from diagnostics.cartography.layers import TOWN_DOT, Basemap
 from diagnostics.cartography.model import MapSpec, Mark
-from diagnostics.cartography.placement import HALO, Box
+from diagnostics.cartography.placement import HALO, Box, Placed
 from diagnostics.errors import DiagnosticError
 
 WIDTH, HEIGHT = 841.89, 595.28  # A4 landscape, points
@@ -218,9 +218,10 @@ def draw_lines(page: Page, base: Basemap) -> None:
     page.paths(base.outline, gid="perimeter", edge=LINE_COLOURS["perimeter"], line=LINE_WIDTHS["perimeter"], zorder=7)
 
 
-def draw_names(page: Page, base: Basemap, *, dots: bool = True) -> None:
-    """Names with their halo, dots of the towns, scale bar and north arrow."""
-    if dots:
+def draw_names(page: Page, base: Basemap, labels: Sequence[tuple[str, Placed]] | None = None) -> None:
+    """Names with their halo, dots of the towns, scale bar and north arrow; `labels` replace those of the base map."""
+    if labels is None:
+        labels = base.labels
         page.paths(
             [circle(x, y, TOWN_DOT) for x, y, _ in base.dots],
             gid="town-dots",
@@ -229,7 +230,7 @@ def draw_names(page: Page, base: Basemap, *, dots: bool = True) -> None:
             zorder=11,
             fill=["#1f1f1f" if inside else "#7a7a7a" for _, _, inside in base.dots],
         )
-    for rank, (kind, placed) in enumerate(base.labels):
+    for rank, (kind, placed) in enumerate(labels):
         style, (x, _) = placed.label.style, placed.box.centre
         first = placed.box.top - HALO - style.size * fonts.ASCENT
         for i, line in enumerate(placed.label.lines):

@@ -23,8 +23,8 @@ SEQUENTIAL: dict[str, tuple[str, ...]] = {
     "care": ("#f7fcf0", "#e0f3db", "#ccebc5", "#a8ddb5", "#7bccc4", "#4eb3d3", "#2b8cbe", "#0868ac", "#084081"),
     # ColorBrewer Purples
     "ageing": ("#fcfbfd", "#efedf5", "#dadaeb", "#bcbddc", "#9e9ac8", "#807dba", "#6a51a3", "#54278f", "#3f007d"),
-    # ColorBrewer YlOrRd
-    "fragility": ("#ffffcc", "#ffeda0", "#fed976", "#feb24c", "#fd8d3c", "#fc4e2a", "#e31a1c", "#bd0026", "#800026"),
+    # Crameri lajolla, reversed, every 32nd colour
+    "fragility": ("#fffecb", "#f7d971", "#ecac54", "#e58751", "#d9604e", "#a64644", "#67342a", "#372411", "#191900"),
     # ColorBrewer Greens
     "environment": ("#f7fcf5", "#e5f5e0", "#c7e9c0", "#a1d99b", "#74c476", "#41ab5d", "#238b45", "#006d2c", "#00441b"),
     # ColorBrewer RdGy, its red half
@@ -33,9 +33,10 @@ SEQUENTIAL: dict[str, tuple[str, ...]] = {
     "population": ("#ffffff", "#ced1d7", "#a2b0ca", "#7b98ca", "#507bbc", "#26578c", "#15395b", "#0e1e2e"),
 }
 
-# Arms from the neutral middle outwards: (middle, unfavourable arm, favourable arm).
-JUDGED = ("#f7f7f7", ("#fddbc7", "#f4a582", "#d6604d", "#b2182b"), ("#d1e5f0", "#92c5de", "#4393c3", "#2166ac"))
-UNJUDGED = ("#f7f7f7", ("#d8daeb", "#b2abd2", "#8073ac", "#542788"), ("#fee0b6", "#fdb863", "#e08214", "#b35806"))
+# Middle, then both arms outwards. Crameri vik: brick for the bad side, blue for the good one.
+JUDGED = ("#ece5e0", ("#dcac90", "#c37243", "#942f06", "#590008"), ("#94bed2", "#307da6", "#034481", "#001261"))
+# Crameri broc: blue under, olive over, for what has no bad side.
+UNJUDGED = ("#ebeeec", ("#a5bbd0", "#5b82a9", "#294b7d", "#2c1a4c"), ("#d4d4aa", "#9b9b62", "#5d5d2d", "#262600"))
 
 # Okabe & Ito, in an order that puts far apart the colours most often side by side.
 QUALITATIVE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -97,14 +98,13 @@ def sequential(theme: Theme, direction: Direction, count: int) -> tuple[str, ...
 def diverging(direction: Direction, below: int, above: int, *, middle: bool) -> tuple[str, ...]:
     """Colours of `below` classes under the benchmark, the neutral class if any, and `above` classes over it.
 
-    The unfavourable side is red, the favourable one blue; without a bad side, orange and violet.
+    The bad side is brick and the good one blue, whichever way the indicator runs; without a bad side, blue and olive.
     """
     neutral, low_arm, high_arm = UNJUDGED if direction == "neutral" else JUDGED
     if direction == "higher_is_worse":
         low_arm, high_arm = high_arm, low_arm
     reach = max(below, above, 1)
-    start = 84.0 if middle else 88.0
-    steps = np.linspace(start, 42.0, reach) if reach > 1 else np.array([66.0])
+    steps = np.linspace(78.0, 36.0, reach) if reach > 1 else np.array([60.0])
     low = _at_lightness((neutral, *low_arm), steps)[:below]
     high = _at_lightness((neutral, *high_arm), steps)[:above]
     return (*reversed(low), *((neutral,) if middle else ()), *high)
