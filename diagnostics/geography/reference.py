@@ -109,7 +109,7 @@ def valid_codes(reference: Reference, cog_year: int) -> set[str]:
 
 def _from_insee(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     cog, membership = tables["cog_communes"], tables["epci_membership"]
-    cog = cog[cog["typecom"] == "com"]
+    cog = cog[cog["typecom"] == "COM"]
     communes = pd.DataFrame(
         {"code": cog["com"], "name": cog["libelle"], "departement": cog["dep"], "region": cog["reg"]}
     )
@@ -137,7 +137,7 @@ def _from_package(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]
     """The package keeps delegated and associated communes with their parent: that is its passage table."""
     rows, departements = tables["package_communes"], tables["package_departements"].set_index("id")
     regions, groups = tables["package_regions"].set_index("id"), tables["package_epci"].set_index("id")
-    whole = rows[rows["type"] == "com"].reset_index(drop=True)
+    whole = rows[rows["type"] == "COM"].reset_index(drop=True)
     departement = departements["code"].reindex(whole["departement_id"]).to_numpy()
     region_of = departements["region_id"].map(regions["code"])
     communes = pd.DataFrame(
@@ -180,7 +180,7 @@ def _dated(movements: pd.DataFrame) -> pd.DataFrame:
 
 
 def _validity(movements: pd.DataFrame, pivot: set[str], pivot_year: int) -> pd.DataFrame:
-    before, after = movements["typecom_av"] == "com", movements["typecom_ap"] == "com"
+    before, after = movements["typecom_av"] == "COM", movements["typecom_ap"] == "COM"
     leaves = movements.loc[before, ["com_av", "date_eff", "year"]].rename(columns={"com_av": "code"})
     enters = movements.loc[after, ["com_ap", "date_eff", "year"]].rename(columns={"com_ap": "code"})
     stays = enters[(movements.loc[after, "com_av"] == enters["code"]) & before[after]]
@@ -214,8 +214,8 @@ def _validity(movements: pd.DataFrame, pivot: set[str], pivot_year: int) -> pd.D
 def _lengthened(passage: pd.DataFrame, movements: pd.DataFrame, pivot_year: int) -> pd.DataFrame:
     """The passage table plus the codes that only the movements know, led to their pivot commune event by event."""
     gone = movements[
-        (movements["typecom_av"] == "com")
-        & (movements["typecom_ap"] == "com")
+        (movements["typecom_av"] == "COM")
+        & (movements["typecom_ap"] == "COM")
         & (movements["com_av"] != movements["com_ap"])
         & movements["year"].between(FIRST_PASSAGE_YEAR, pivot_year)
     ]
@@ -231,7 +231,7 @@ def _lengthened(passage: pd.DataFrame, movements: pd.DataFrame, pivot_year: int)
 
 def _splits(movements: pd.DataFrame, pivot: set[str], pivot_year: int) -> pd.DataFrame:
     """Re-established communes (MOD 21), with the years in which their former whole covered them."""
-    between = movements[(movements["typecom_av"] == "com") & (movements["typecom_ap"] == "com")]
+    between = movements[(movements["typecom_av"] == "COM") & (movements["typecom_ap"] == "COM")]
     born = between[(between["mod"] == "21") & (between["year"] <= pivot_year)]
     rows = []
     for event in born.itertuples():
