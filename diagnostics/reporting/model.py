@@ -1,0 +1,278 @@
+"""The one model of a report. Renderers (`html`, `workbook`, later `pdf` and `docx`) read it and nothing else.
+
+Everything is already decided here: which figures, in which order, with which words. A renderer only lays them out, and
+formats numbers through `diagnostics.french`. Texts are French, ready to print; numbers stay numbers.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Verdict = Literal["better", "similar", "worse", "not_compared"]
+Role = Literal["territory", "member", "benchmark", "commune", "iris"]
+BlockKind = Literal["measured", "members", "context"]
+
+
+@dataclass(frozen=True)
+class SourceUse:
+    """One file that really served: what its card says of it, and what its receipt says of the bytes."""
+
+    dataset_id: str
+    title: str
+    producer: str
+    vintage: str
+    licence: str
+    address: str
+    sha256: str | None
+    fetched_at: datetime.datetime | None
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """The two files of one map, and what it shows in words (for those who cannot see it)."""
+
+    png: Path
+    svg: Path
+    alt: str
+
+
+@dataclass(frozen=True)
+class Vigilance:
+    """A point of vigilance of one axis: the analyst's sentence and the reserve that goes with it."""
+
+    axis_id: str
+    sentence: str
+    reserve: str = ""
+    indicator_id: str = ""
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A zone as a reader names it. `of` is the name after « de » (« de la Meuse »), `role` its place in the report."""
+
+    type: str
+    code: str
+    name: str
+    of: str
+    role: Role
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.type, self.code
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One value of one indicator in one zone. `value` is None when it is masked, withheld or unknown."""
+
+    indicator_id: str
+    zone: Zone
+    period: str
+    value: float | None
+    low: float | None
+    high: float | None
+    numerator: float | None
+    denominator: float | None
+    unit: str
+    decimals: int
+    reliability: str
+    coverage: float | None
+    comparison: Verdict
+    dataset_ids: tuple[str, ...]
+    method: str
+    source_version: str
+
+    @property
+    def known(self) -> bool:
+        return self.value is not None
+
+    @property
+    def tested(self) -> bool:
+        """Whether an interval allows a comparison that chance cannot explain."""
+        return self.known and self.low is not None and self.high is not None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a comparison table: a figure, and in words how it stands against what it is compared with."""
+
+    figure: Figure
+    verdict: Verdict
+    words: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MapFigure:
+    """A numbered map, ready to be placed."""
+
+    number: int
+    png: Path
+    svg: Path
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """One indicator in full.
+
+    `kind`: `measured` (a value for the territory), `members` (published for its EPCI only: never one figure),
+    `context` (known above the territory only).
+    """
+
+    anchor: str
+    indicator_id: str
+    label: str
+    short: str
+    unit: str
+    decimals: int
+    direction: str
+    kind: BlockKind
+    aggregable: bool  # False for what its producer publishes zone by zone
+    period: str
+    reading: str
+    own: Row | None
+    members: tuple[Row, ...]
+    benchmarks: tuple[Row, ...]
+    map: MapFigure | None
+    definition: str
+    formula: str
+    method_note: str
+    reserve: str
+    notes: tuple[str, ...]
+    source_numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A line of the overview of a section: an indicator, where its block is, and its main comparison."""
+
+    block: Block
+    section_title: str | None  # where the block stands, when it is another section
+    complementary: bool
+    figures: tuple[Figure | None, ...]  # territory, then the columns of the overview
+    verdict: Verdict
+    words: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What the report cannot say, and why. `partial` when something is shown nonetheless."""
+
+    label: str
+    reason: str
+    axes: tuple[str, ...]
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """One axis of the contract, in its own words; or, without number, the portrait of the territory."""
+
+    anchor: str
+    number: str
+    title: str
+    finding: str
+    finding_verdict: Verdict
+    vigilance: tuple[Vigilance, ...]
+    overview_columns: tuple[str, ...]
+    overview: tuple[Reference, ...]
+    blocks: tuple[Block, ...]
+    unknown: tuple[Unknown, ...]
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """One key figure, over the territory and its benchmarks (same order as `Report.key_columns`)."""
+
+    block: Block
+    figures: tuple[Figure | None, ...]
+    verdict: Verdict
+    words: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A table of zones by indicators: `rows` pair a zone with one figure (or None) for each of `blocks`."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    rows: tuple[tuple[Zone, tuple[Figure | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class SourceNote:
+    """An entry of the annex of sources."""
+
+    number: int
+    use: SourceUse
+    citation: str
+    notes: str
+    fetched: bool
+
+
+@dataclass(frozen=True)
+class Perimeter:
+    """The territory in facts. Unknown amounts are None and are not printed."""
+
+    kind: str
+    contract: str
+    cog_year: int
+    commune_count: int
+    epci: tuple[Zone, ...]
+    departements: tuple[Zone, ...]
+    regions: tuple[Zone, ...]
+    population: float | None
+    population_period: str
+    area_km2: float | None
+    density: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Term:
+    """A line of the dictionary of indicators."""
+
+    indicator_id: str
+    theme: str
+    label: str
+    definition: str
+    formula: str
+    unit: str
+    direction: str
+    method_note: str
+    reserve: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The diagnostic of one CLS."""
+
+    territory_id: str
+    title: str
+    territory: Zone
+    profile: str
+    profile_words: str
+    computed_on: datetime.date
+    perimeter: Perimeter
+    outline_svg: str
+    cover: tuple[Block, ...]
+    key_columns: tuple[Zone, ...]
+    key_figures: tuple[KeyRow, ...]
+    finding_rule: str
+    portrait: Section
+    sections: tuple[Section, ...]
+    iris: tuple[Matrix, ...]
+    unknown: tuple[Unknown, ...]
+    sources: tuple[SourceNote, ...]
+    figures: tuple[Figure, ...]  # every value of the annex: communes, EPCI, CLS, benchmarks
+    dictionary: tuple[Term, ...]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every indicator shown, once, in order."""
+        return tuple(block for section in (self.portrait, *self.sections) for block in section.blocks)

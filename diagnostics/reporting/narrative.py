@@ -1,0 +1,234 @@
+"""French sentences about figures: articles, comparisons in words, formulas in words, flags.
+
+Pure functions of names and numbers. Numbers go through `diagnostics.french` only.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+from diagnostics import french
+from diagnostics.catalog.models import Formula, Term
+
+# « Type de nom en clair » of the COG (INSEE): how a name takes its article. https://www.insee.fr/fr/information/2560684
+OF = {
+    "0": "de ", "1": "d’", "2": "du ", "3": "de la ", "4": "des ", "5": "de l’", "6": "des ", "7": "de las ",
+    "8": "de los ",
+}  # fmt: skip
+
+# First words of the names of authorities, and the article each takes.
+AUTHORITIES = {
+    "petr": "2", "pôle": "2", "pays": "2", "syndicat": "2", "grand": "2",
+    "ca": "3", "cc": "3", "cu": "3", "communauté": "3", "métropole": "3",
+    "eurométropole": "5", "agglomération": "5",
+}  # fmt: skip
+
+RELIABILITY = {
+    "ok": "",
+    "unstable": "valeur fragile (petits effectifs)",
+    "masked": "masqué",
+    "context": "donnée de contexte",
+    "modelled": "estimation par modèle",
+    "incomplete": "donnée incomplète",
+    "snapshot": "repère calculé antérieurement",
+}
+
+VERDICTS = {"worse": "plus défavorable", "similar": "comparable", "better": "plus favorable"}
+
+DIRECTIONS = {
+    "higher_is_worse": "une valeur élevée est défavorable",
+    "higher_is_better": "une valeur élevée est favorable",
+    "neutral": "descriptif : ni favorable, ni défavorable",
+}
+
+PROFILES = {
+    "embedded": "données embarquées",
+    "mirror": "dossier miroir de données ouvertes",
+    "official": "sources officielles",
+}
+
+ZONE_TYPES = {
+    "iris": "IRIS",
+    "commune": "commune",
+    "epci": "EPCI",
+    "petr": "PETR",
+    "cls": "CLS",
+    "departement": "département",
+    "region": "région",
+    "france": "France",
+}
+
+
+def _starts_with_vowel(name: str) -> bool:
+    """Whether « de » elides. An initial h is taken as aspirate unless the COG says otherwise."""
+    return unicodedata.normalize("NFD", name)[:1].lower() in "aeiouyœæ" if name else False
+
+
+def tncc_of(name: str, zone_type: str, tncc: str | None = None) -> str | None:
+    """The COG's article code of a name: as given, else guessed for authorities and communes, else None (unknown)."""
+    if tncc is not None and tncc in OF:
+        return tncc
+    if zone_type == "france":
+        return "3"
+    if zone_type in ("departement", "region"):
+        return None
+    first = name.split(" ", maxsplit=1)[0].lower()
+    if zone_type != "commune" and first in AUTHORITIES:
+        return AUTHORITIES[first]
+    return "1" if _starts_with_vowel(name) else "0"
+
+
+def of(name: str, zone_type: str, tncc: str | None = None) -> str:
+    """« de l’Isère », « du PETR Val de Lorraine », « d’Échirolles », « du Pont-de-Claix », « de la région Grand Est ».
+
+    Départements and régions whose article is not known keep a neutral wording: « du département Isère ».
+    """
+    code = tncc_of(name, zone_type, tncc)
+    if zone_type == "region":
+        return f"de la région {name}"
+    if code is None:
+        return f"du département {name}"
+    if zone_type == "commune":
+        # A commune carries its article in its name: only « Le » and « Les » contract.
+        for article, contracted in (("Le ", "du "), ("Les ", "des ")):
+            if name.startswith(article):
+                return contracted + name.removeprefix(article)
+    return OF[code] + name
+
+
+def against(zone_type: str, name: str, of_name: str) -> str:
+    """The zone after « que » or « par rapport à »: « la région », « le département de la Meuse », « la France »."""
+    if zone_type == "departement":
+        return "le département " + of_name.removeprefix("du département ")
+    return {"region": "la région", "france": "la France", "epci": "l’intercommunalité"}.get(zone_type, name)
+
+
+def sentence(text: str) -> str:
+    """Capital letter first, one full stop last."""
+    text = text.strip()
+    return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
+def comparison_words(
+    verdict: str, value: float, benchmark: float, *, unit: str, decimals: int, than: str, gap: bool = True
+) -> str:
+    """« plus défavorable que la région »; without a test, the plain gap: « 12 % de plus que la région (sans test) ».
+
+    Gaps of percentages are in points, of other units in % of the benchmark. `gap=False` for counts, where a gap with a
+    larger zone means nothing.
+    """
+    if verdict in ("worse", "better"):
+        return f"{VERDICTS[verdict]} que {than}"
+    if verdict == "similar":
+        return "comparable " + to(than)
+    if not gap:
+        return "effectif, non comparé"
+    return f"{gap_words(value, benchmark, unit, decimals, than)} (sans test)"
+
+
+def gap_words(value: float, benchmark: float, unit: str, decimals: int, than: str) -> str:
+    """« 2,3 points de plus que la région », « 12 % de moins que la France », « au même niveau que la région »."""
+    difference = round(value, decimals) - round(benchmark, decimals)
+    if abs(difference) < 10**-decimals / 2:
+        return f"au même niveau que {than}"
+    more = "de plus" if difference > 0 else "de moins"
+    if "%" in unit:
+        points = "point" if abs(difference) < 2 else "points"
+        return f"{french.number(abs(difference), decimals)}{french.NO_BREAK}{points} {more} que {than}"
+    if benchmark <= 0:
+        return f"{french.quantity(abs(difference), unit, decimals)} {more} que {than}"
+    share = abs(value / benchmark - 1) * 100
+    return f"{french.quantity(share, '%', 0 if share >= 1 else 1)} {more} que {than}"
+
+
+def to(zone: str) -> str:
+    """« à la région », « au département », « à l’intercommunalité »."""
+    return "au " + zone.removeprefix("le ") if zone.startswith("le ") else f"à {zone}"
+
+
+def reliability_words(reliability: str, period: str, coverage: float | None) -> str:
+    """The flag of a value as a reader understands it; empty when there is nothing to say."""
+    if reliability == "snapshot":
+        return f"{RELIABILITY[reliability]} (millésime {period})"
+    if reliability == "incomplete" and coverage is not None:
+        return f"donnée incomplète : couvre {coverage_words(coverage)} de la population"
+    return RELIABILITY[reliability]
+
+
+def coverage_words(coverage: float) -> str:
+    """A share of population below one is never rounded up to 100 %."""
+    percent = coverage * 100
+    return french.quantity(min(percent, 99.9) if coverage < 1 else percent, "%", 1)
+
+
+def plural(count: float, singular: str, many: str | None = None) -> str:
+    """« 1 commune », « 133 communes »: French takes the plural from two."""
+    noun = singular if abs(count) < 2 else many or singular + "s"
+    return f"{french.number(count)}{french.NO_BREAK}{noun}"
+
+
+# --- formulas --------------------------------------------------------------------------------------------------------
+
+
+def _coefficient(value: float) -> str:
+    decimals = 0 if float(value).is_integer() else min(len(f"{value:g}".partition(".")[2]), 6)
+    return french.number(value, decimals)
+
+
+def _terms(terms: tuple[Term, ...], label: Callable[[str], str]) -> str:
+    parts = []
+    for position, term in enumerate(terms):
+        sign = "− " if term.coefficient < 0 else ("+ " if position else "")
+        factor = "" if abs(term.coefficient) == 1 else f"{_coefficient(abs(term.coefficient))} × "
+        parts.append(f"{sign}{factor}{label(term.variable)} ({term.period})")
+    return " ".join(parts)
+
+
+def formula_words(formula: Formula, label: Callable[[str], str]) -> str:
+    """How a figure is computed, in one French sentence. `label` gives the words of a variable."""
+    roles = {name: _terms(terms, label) for name, terms in formula.roles().items()}
+    factor = getattr(formula, "multiplier", 1.0)
+    times = f", × {_coefficient(factor)}" if factor != 1 else ""
+    kind = formula.kind
+    if kind in ("ratio", "density"):
+        text = f"somme de [{roles['numerator']}] divisée par somme de [{roles['denominator']}]{times}"
+    elif kind == "sum":
+        text = f"somme de [{roles['numerator']}]"
+    elif kind == "weighted_mean":
+        text = f"moyenne de [{roles['value']}], pondérée par [{roles['weight']}]"
+    elif kind == "share_over_threshold":
+        text = (
+            f"part de [{roles['population']}] vivant dans les communes où [{roles['value']}] "
+            f"{_test_words(formula.test, formula.threshold)}{times}"
+        )
+    elif kind == "published":
+        text = f"[{roles['value']}], tel que publié pour la zone : ce chiffre ne se recompose pas à partir des communes"
+    elif kind == "index":
+        weight = f", chacun pondéré par [{roles['weight']}]" if "weight" in roles else ""
+        text = f"somme de [{roles['numerator']}] rapportée à somme de [{roles['denominator']}]{weight}{times}"
+    elif kind == "growth":
+        text = (
+            f"taux annuel moyen d’évolution entre [{roles['start']}] et [{roles['end']}] "
+            f"sur {plural(formula.years, 'an')}, à périmètre constant"
+        )
+    else:
+        text = f"médiane de [{roles['value']}] entre les communes : elle décrit les communes, non les habitants"
+    return sentence(text)
+
+
+def _test_words(test: str, threshold: float | list[float]) -> str:
+    values = threshold if isinstance(threshold, list) else [threshold]
+    shown = french.listing([_coefficient(value) for value in values])
+    words = {
+        "<": "est inférieur à", "<=": "est inférieur ou égal à", ">": "est supérieur à",
+        ">=": "est supérieur ou égal à", "=": "vaut", "in": "vaut l’une des valeurs",
+    }  # fmt: skip
+    return f"{words[test]} {shown}"
+
+
+def anchor(text: str) -> str:
+    """A page anchor from any text: ASCII letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-") or "x"
