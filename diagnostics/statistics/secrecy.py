@@ -183,12 +183,14 @@ class _State:
                 acted = True
         if acted:
             return True
-        for zone in np.flatnonzero(~self.zone_open):
-            combination = self._zone_combination(zone, atoms, inside, system)
-            if combination is not None:
-                self._hide_zone(zone, combination)
-                return True
-        return False
+        given = {zone: self._zone_combination(zone, atoms, inside, system) for zone in np.flatnonzero(~self.zone_open)}
+        exposed = [zone for zone, found in given.items() if found is not None]
+        if not exposed:
+            return False
+        # A closed total whose members are all published (empty combination) is mended first: it may serve the others.
+        first = min(exposed, key=lambda zone: len(given[zone]))
+        self._hide_zone(first, given[first])
+        return True
 
     def _atoms(self) -> list[tuple[int, ...]]:
         """For each unit, the open zones that hold it: masked units with the same ones can never be told apart."""

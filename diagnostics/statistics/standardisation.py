@@ -297,8 +297,8 @@ def life_expectancy(table: pd.DataFrame, confidence: float = 0.95, first_years: 
     """Life expectancy at birth per zone: abridged table of Chiang (II), variance with Silcocks's last-band term.
 
     `first_years` is the fraction of the first year lived by those who die in it (0.1), one half elsewhere. Withheld
-    (`masked`) under 5 000 person-years, under 10 deaths, without death in the open band, or with an empty band.
-    Refused: more deaths than a band can hold (probability of death over 1).
+    (`masked`) under 5 000 person-years, under 10 deaths, without death in the open band, with an empty band, or when a
+    band has a probability of death over 1 (too few people for its width). Refused: more deaths than person-years.
     """
     z = normal_quantile(confidence)
     deaths, population = by_band(table)
@@ -306,14 +306,16 @@ def life_expectancy(table: pd.DataFrame, confidence: float = 0.95, first_years: 
     width = np.array([high - low + 1 for low, high in bands])
     lived = np.where([low == 0 and high == 0 for low, high in bands], first_years, 0.5)
     count, persons = deaths.to_numpy(), population.to_numpy()
+    refuse(
+        (count > persons).any(axis=1),
+        deaths.index,
+        lambda i: (
+            f"plus de décès que d’années-personnes, tranche {deaths.columns[int(np.argmax(count[i] > persons[i]))]}."
+        ),
+    )
     rate = count / np.where(persons > 0, persons, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         dying = width[:-1] * rate[:, :-1] / (1 + width[:-1] * (1 - lived[:-1]) * rate[:, :-1])
-        refuse(
-            (dying > 1).any(axis=1),
-            deaths.index,
-            lambda i: f"plus de décès que d’habitants dans la tranche {deaths.columns[int(np.argmax(dying[i] > 1))]}.",
-        )
         alive = np.cumprod(np.column_stack([np.ones(len(count)), 1 - dying]), axis=1)
         years = width[:-1] * (alive[:, 1:] + lived[:-1] * (alive[:, :-1] - alive[:, 1:]))
         years = np.column_stack([years, alive[:, -1] / rate[:, -1]])
@@ -327,6 +329,7 @@ def life_expectancy(table: pd.DataFrame, confidence: float = 0.95, first_years: 
     value = ahead[:, 0]
     total = deaths.sum(axis=1, skipna=False)
     allowed = np.isfinite(value) & np.isfinite(half) & (persons.sum(axis=1) >= LIFE_TABLE_MINIMUM)
+    allowed &= (dying <= 1).all(axis=1)
     value = np.where(allowed, value, np.nan)
     table = result(deaths.index, value, (value - half, value + half), "life expectancy", "chiang2_silcocks")
     return _withheld(table, total)
