@@ -21,6 +21,7 @@ from diagnostics.sources.readers import layout_named
 from diagnostics.sources.readers.columns import literal, quoted
 
 OK, MISSING, SECRET, UNKNOWN = range(4)
+STATUS_NAMES = "['ok', 'missing', 'secret']"
 SHOWN = 3
 NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT", "USMALLINT",
            "UINTEGER", "UBIGINT")  # fmt: skip
@@ -175,17 +176,18 @@ class BlockReader:
     def _select(self, block: Observations, geo: Geo, quantity: _Quantity, cog_year: str, name: str) -> str:
         worst = f"greatest({', '.join([str(OK), *(f'status_{i}' for i in quantity.rests_on)])})"
         where = f"WHERE variable = {literal(quantity.code)}" if quantity.code is not None else ""
-        lines = f"SELECT code, period, CAST({quantity.sql} AS DOUBLE) AS value, {worst} AS worst FROM {name} {where}"
+        # A quotient by zero, or an expression that gives nothing, is not known: it must not travel as infinity. A
+        # secret stays one even where the expression provides for unknown columns (`CASE WHEN "pop" = 0 THEN 0 …`).
+        found = f"CASE WHEN {worst} = {SECRET} THEN {SECRET} WHEN isfinite(value) THEN {OK} ELSE {MISSING} END"
+        lines = f"SELECT *, CAST({quantity.sql} AS DOUBLE) AS value FROM {name} {where}"
+        lines = f"SELECT code, period, value, {found} AS state FROM ({lines})"
         if block.aggregate != "none":
-            totals = "sum(value) AS value, max(worst) AS worst"
+            totals = "sum(value) AS value, max(state) AS state"
             lines = f"SELECT code, period, {totals} FROM ({lines}) GROUP BY code, period"
-        # A quotient by zero, or an expression that gives nothing, is not known: it must not travel as infinity.
-        known = f"worst = {OK} AND value IS NOT NULL AND isfinite(value)"
-        status = f"CASE WHEN {known} THEN 'ok' WHEN worst = {SECRET} THEN 'secret' ELSE 'missing' END"
         return (
             f"SELECT {literal(self.source.id)} AS dataset_id, {literal(quantity.variable)} AS variable, "
             f"{literal(geo.type)} AS geo_type, code AS geo_code, {cog_year} AS cog_year, period, "
-            f"CASE WHEN {known} THEN value END AS value, {status} AS status FROM ({lines})"
+            f"CASE WHEN state = {OK} THEN value END AS value, {STATUS_NAMES}[state + 1] AS status FROM ({lines})"
         )
 
     def _cog_year(self, geo: Geo) -> str:

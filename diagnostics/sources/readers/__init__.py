@@ -6,6 +6,7 @@ A layout is added by writing one function `(path, connection, folder, **options)
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -167,9 +168,18 @@ def _local(path: Path | UPath, folder: Path) -> Path:
 
 
 def _unreadable(path: Path, error: duckdb.Error) -> SourceError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = " ".join(line for line in lines[:3] if not line.startswith("Possible"))
+    text = str(error)
+    line = re.search(r"CSV Error on Line: (\d+)\s+Original Line: ?(.*)", text)
+    cells = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    if cells and line:
+        told = f"ligne {line[1]}, {cells[2]} cellule(s) au lieu de {cells[1]} : « {line[2][:120]} »"
+    elif line and "unterminated quote" in text:
+        told = f"ligne {line[1]}, guillemet jamais refermé : « {line[2][:120]} »"
+    elif line and "unicode" in text:
+        told = f"ligne {line[1]}, le texte n'est pas en UTF-8 (option `encoding`) : « {line[2][:120]} »"
+    else:
+        told = text.strip().splitlines()[0][:300]
     return SourceError(
-        f"{path.name} : lecture impossible. {told[:400]} — "
+        f"{path.name} : lecture impossible, {told}. "
         "Fichier tronqué, abîmé, ou d'une autre forme que ne le dit la fiche (séparateur, encodage, en-tête)."
     )

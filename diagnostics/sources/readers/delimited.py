@@ -22,7 +22,7 @@ FINESS_SECTIONS = {
     "structureet": (
         "nofinesset nofinessej rs rslongue complrs compldistrib numvoie typvoie voie compvoie lieuditbp commune "
         "departement libdepartement ligneacheminement telephone telecopie categetab libcategetab categagretab "
-        "libcategagretab siret codeape codemft libmft codesph libsph dateouv dateautor maj numuai"
+        "libcategagretab siret codeape codemft libmft codesph libsph dateouv dateautor datemaj numuai"
     ),
     "geolocalisation": "nofinesset coordxet coordyet sourcecoordet datemaj",
     "equipementsocial": (
