@@ -147,9 +147,14 @@ def shown_decimals(numbers: Sequence[float], at_most: int) -> int:
 
 
 def class_labels(breaks: Sequence[float], values: ArrayLike, decimals: int) -> list[str]:
-    """Bounds of each class in words, lowest class first. Whole values give closed bounds: `1`, `2 à 4`, `5 ou plus`."""
+    """Bounds of each class in words, lowest first; no class at all without a bound or a value.
+
+    Whole values give closed bounds: `1`, `2 à 4`, `5 ou plus`.
+    """
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
+    if not breaks and not len(values):
+        return []
     if not breaks:
         low, high = float(values.min()), float(values.max())
         texts = dict.fromkeys([french.number(low, decimals), french.number(high, decimals)])
@@ -163,10 +168,10 @@ def class_labels(breaks: Sequence[float], values: ArrayLike, decimals: int) -> l
 
 
 def _whole_labels(firsts: list[int], values: NDArray[np.float64]) -> list[str]:
-    """A class of one whole number is named by it; the outer classes only when they hold no other value here."""
+    """A class of one whole number is named by it; an outer class only when its values here are that number."""
     first, last = firsts[0], firsts[-1]
-    lowest = french.number(first - 1) if np.all(values >= first - 1) else f"moins de {french.number(first)}"
-    highest = french.number(last) if np.all(values <= last) else f"{french.number(last)} ou plus"
+    lowest = french.number(first - 1) if values.min(initial=np.inf) == first - 1 else f"moins de {french.number(first)}"
+    highest = french.number(last) if values.max(initial=-np.inf) == last else f"{french.number(last)} ou plus"
     middle = [
         french.number(a) if b - a == 1 else f"{french.number(a)} à {french.number(b - 1)}" for a, b in pairwise(firsts)
     ]

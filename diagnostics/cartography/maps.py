@@ -251,9 +251,9 @@ def _class_entries(
 ) -> list[LegendEntry]:
     """Highest class first, empty ones kept: the scale is the same on every map of the indicator."""
     specials = _special_entries(states, colours[len(colours) // 2])
-    if spec.labels is None and not breaks and not np.isfinite(values).any():
-        return specials
     labels = spec.labels or class_labels(breaks, values, spec.decimals)
+    if not labels:
+        return specials
     if len(labels) != len(colours):
         raise DiagnosticError(f"carte « {spec.title} » : {len(labels)} libellés pour {len(colours)} classes")
     index = class_indices(values, breaks)

@@ -29,8 +29,8 @@ SEQUENTIAL: dict[str, tuple[str, ...]] = {
     "environment": ("#f7fcf5", "#e5f5e0", "#c7e9c0", "#a1d99b", "#74c476", "#41ab5d", "#238b45", "#006d2c", "#00441b"),
     # ColorBrewer RdGy, its red half
     "health": ("#ffffff", "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f"),
-    # Crameri oslo, reversed, every 32nd colour
-    "population": ("#ffffff", "#ced1d7", "#a2b0ca", "#7b98ca", "#507bbc", "#26578c", "#15395b", "#0e1e2e"),
+    # ColorBrewer Blues
+    "population": ("#f7fbff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#08519c", "#08306b"),
 }
 
 # Middle, then both arms outwards. Crameri vik: brick for the bad side, blue for the good one.
@@ -44,7 +44,7 @@ QUALITATIVE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 # A ramp that says danger is kept for indicators that have a bad side.
 JUDGING_THEMES = frozenset({"fragility", "health"})
 
-MISSING = "#d9d9d9"
+MISSING = "#d0d0d0"
 MASKED = "#f6f6f6"
 MASKED_HATCH = "#9a9a9a"
 NEIGHBOUR = "#f1f1ef"
