@@ -51,7 +51,9 @@ def extract(path: Path, member: str, target: Path, bounds: Bounds = BOUNDS) -> P
     with _zip(path) as archive:
         named = {m.filename: m for m in _members(archive, path)}
         if member not in named:
-            raise SourceError(f"Archive {path} : « {member} » n'y est pas. Elle contient : {', '.join(sorted(named))}.")
+            raise SourceError(
+                f"Archive {path.name} : « {member} » n'y est pas. Elle contient : {', '.join(sorted(named))}."
+            )
         _write(_blocks([_member_blocks(archive, named[member], path)], path, bounds), target)
     return target
 
@@ -65,7 +67,7 @@ def _zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise SourceError(f"Archive {path} : elle ne s'ouvre pas ({error}). {_AGAIN}") from error
+        raise SourceError(f"Archive {path.name} : elle ne s'ouvre pas ({error})") from error
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
@@ -75,11 +77,10 @@ def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
         name = PurePosixPath(member.orig_filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
             raise SourceError(
-                f"Archive {path} : le membre « {member.orig_filename} » sortirait de son dossier. Archive refusée ; "
-                "vérifier son origine auprès du producteur."
+                f"Archive {path.name} : le membre « {member.orig_filename} » sortirait de son dossier. archive refusée"
             )
     if not members:
-        raise SourceError(f"Archive {path} : elle est vide. {_AGAIN}")
+        raise SourceError(f"Archive {path.name} : elle est vide")
     return members
 
 
@@ -88,9 +89,7 @@ def _member_blocks(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path
         with archive.open(member) as stream:
             yield from _read(stream)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise SourceError(
-            f"Archive {path} : le membre « {member.filename} » est illisible ({error}). {_AGAIN}"
-        ) from error
+        raise SourceError(f"Archive {path.name} : le membre « {member.filename} » est illisible ({error})") from error
 
 
 def _stream_blocks(path: Path) -> Iterator[bytes]:
@@ -98,7 +97,7 @@ def _stream_blocks(path: Path) -> Iterator[bytes]:
         with OPENERS[path.suffix.lower()](path, "rb") as stream:
             yield from _read(stream)
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise SourceError(f"Fichier {path} : compression corrompue ou tronquée ({error}). {_AGAIN}") from error
+        raise SourceError(f"Fichier {path.name} : compression corrompue ou tronquée ({error})") from error
 
 
 def _read(stream: IO[bytes]) -> Iterator[bytes]:
@@ -114,8 +113,8 @@ def _blocks(sources: Iterable[Iterator[bytes]], path: Path, bounds: Bounds) -> I
             out += len(block)
             if out > min(allowed, bounds.total):
                 raise SourceError(
-                    f"Fichier {path} : il contient plus de {out >> 20} Mio pour {path.stat().st_size} octets "
-                    "compressés, ce qui ressemble à une bombe de décompression. Fichier refusé ; vérifier son origine."
+                    f"Fichier {path.name} : il contient plus de {out >> 20} Mio pour {path.stat().st_size} octets "
+                    "compressés, ce qui ressemble à une bombe de décompression"
                 )
             yield block
 
@@ -124,6 +123,3 @@ def _write(blocks: Iterator[bytes], target: Path) -> None:
     with replacing(target) as temporary, Path(temporary).open("wb") as out:
         for block in blocks:
             out.write(block)
-
-
-_AGAIN = "Le supprimer et le récupérer à nouveau."

@@ -19,7 +19,6 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -42,6 +41,7 @@ from diagnostics.sources.content import check_content
 from diagnostics.sources.discover import Resource, discover
 from diagnostics.sources.manual import PROVENANCE, check_provenance
 from diagnostics.sources.receipts import (
+    RawFile,
     Receipt,
     file_sha256,
     local,
@@ -56,14 +56,7 @@ from diagnostics.sources.web import Arrival, Progress, Validators, Web, WebError
 from diagnostics.storage import PROJECT_ROOT, Storage, replacing
 
 PIP_SECONDS = 900
-
-
-@dataclass(frozen=True)
-class RawFile:
-    """A local file and what is known of it."""
-
-    path: Path
-    receipt: Receipt
+ARRIVING = ".arriving"
 
 
 class RejectedError(SourceError):
@@ -142,11 +135,11 @@ def candidate(
             return latest
         url = resource.url if resource else address.url
         version = Validators(url=url, etag=known.etag, last_modified=known.last_modified) if known else None
-        arrival = client.download(url, folder / f"{name}.arrived", known=version, progress=progress)
+        arrival = client.download(url, folder / ARRIVING / name, known=version, progress=progress)
     if arrival is None:
         return latest
     receipt = _receipt_of(arrival, resource, source, distribution)
-    _check_arrival(RawFile(arrival.file, receipt), resource, source, distribution)
+    _check_arrival(RawFile(arrival.file, receipt), resource, source, distribution, folder)
     target = folder / name
     if target.exists():
         target = folder / versioned_name(name, receipt.sha256)
@@ -231,7 +224,9 @@ def _receipt_of(arrival: Arrival, resource: Resource | None, source: Source, dis
     )
 
 
-def _check_arrival(raw: RawFile, resource: Resource | None, source: Source, distribution: Distribution) -> None:
+def _check_arrival(
+    raw: RawFile, resource: Resource | None, source: Source, distribution: Distribution, folder: Path
+) -> None:
     """Set the file aside and raise RejectedError unless it is of its kind, as announced and as pinned."""
     name = raw_name(source, distribution)
     try:
@@ -241,7 +236,7 @@ def _check_arrival(raw: RawFile, resource: Resource | None, source: Source, dist
         check_pin(raw.receipt.sha256, source, distribution)
     except SourceError as error:
         results = [GateResult(CONTENT, False, str(error))]
-        kept = raw.path.with_name(set_aside(raw.path, raw.receipt, name, results).receipt.path)
+        kept = folder / set_aside(raw, folder, name, results).receipt.path
         raise RejectedError(
             f"{place_of(source, distribution)} : {raw.receipt.resolved} a répondu, mais ce n'est pas le fichier : "
             f"{error}\nCe qui est arrivé est gardé pour examen : {kept}. Vérifier l'adresse sur {source.homepage}, ou "

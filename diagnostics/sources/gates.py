@@ -28,7 +28,6 @@ from diagnostics.sources.addresses import Web as WebAddress
 from diagnostics.sources.addresses import parse_address, place_of, raw_name
 from diagnostics.sources.fetch import (
     Progress,
-    RawFile,
     RejectedError,
     candidate,
     fetch,
@@ -37,7 +36,7 @@ from diagnostics.sources.fetch import (
     raw_folder,
 )
 from diagnostics.sources.observe import observe, read_table
-from diagnostics.sources.receipts import Receipt, local, read_receipt, receipt_path, serves, write_json
+from diagnostics.sources.receipts import RawFile, Receipt, local, read_receipt, receipt_path, serves, write_json
 from diagnostics.sources.refusals import (
     Decision,
     FileFacts,
@@ -222,7 +221,7 @@ def _admit(
         standing = Standing(sha256=new.receipt.sha256, judged_at=datetime.now(UTC), facts=facts, results=results)
         adopt(new.receipt, folder, name, standing)
         return Outcome("adopted", new, results)
-    message = _refused(set_aside(new.path, new.receipt, name, results, facts), source, distribution, folder)
+    message = _refused(set_aside(new, folder, name, results, facts), source, distribution, folder)
     if served is None:
         raise SourceError(message)
     return Outcome("refused", served, results, f"{message} Le fichier précédent continue de servir.")

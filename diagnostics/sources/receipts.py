@@ -7,6 +7,7 @@ take over: a process killed before that instant leaves the former file serving.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,14 @@ class Receipt(BaseModel):
     etag: str | None = None
     last_modified: str | None = None
     checksum: str | None = None
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A local file and what is known of it."""
+
+    path: Path
+    receipt: Receipt
 
 
 def local(folder: UPath) -> Path:

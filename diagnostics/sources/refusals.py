@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diagnostics.errors import SourceError
 from diagnostics.sources.addresses import versioned_name
-from diagnostics.sources.receipts import Receipt, local, moved, read_receipt, receipt_path, write_json
+from diagnostics.sources.receipts import RawFile, Receipt, local, moved, read_receipt, receipt_path, write_json
 from diagnostics.storage import Storage, replacing
 
 CONTENT = "contenu"
@@ -101,18 +101,18 @@ def read_standing(folder: Path, name: str) -> Standing | None:
 
 
 def set_aside(
-    file: Path, receipt: Receipt, name: str, results: list[GateResult], facts: dict[str, FileFacts] | None = None
+    raw: RawFile, folder: Path, name: str, results: list[GateResult], facts: dict[str, FileFacts] | None = None
 ) -> Refusal:
-    """Move `file` beside the serving one, under its refused name, with the reasons."""
-    kept = file.with_name(f"{name}.refused-{receipt.sha256[:8]}")
+    """Move a file that was not let in beside the serving one, under its refused name, with the reasons."""
+    kept = folder / f"{name}.refused-{raw.receipt.sha256[:8]}"
     refusal = Refusal(
-        receipt=receipt.model_copy(update={"path": kept.name}),
+        receipt=raw.receipt.model_copy(update={"path": kept.name}),
         results=results,
         facts=facts or {},
         refused_at=datetime.now(UTC),
     )
-    write_json(refusal, kept.with_name(f"{kept.name}.json"))
-    file.replace(kept)
+    write_json(refusal, folder / f"{kept.name}.json")
+    raw.path.replace(kept)
     return refusal
 
 
