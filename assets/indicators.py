@@ -10,7 +10,7 @@ from assets.shared import FROM_WORKSHOP, GROUP_INDICATORS, OWNERS, table_metadat
 from diagnostics.catalog import Catalog
 from diagnostics.geography.passage import Report
 from diagnostics.geography.stored import read_reference
-from diagnostics.indicators import SNAPSHOT, build_facts, compute, reference_population, with_snapshot
+from diagnostics.indicators import SNAPSHOT, build_facts, compute, needed_variables, reference_population, with_snapshot
 from diagnostics.storage import replacing
 from diagnostics.workshop import Workshop
 
@@ -52,7 +52,7 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         workshop: Workshop = context.resources.workshop
         workshop.announce("Indicateurs : passage au COG pivot")
         carried = build_facts(
-            workshop.read_observations(),
+            workshop.read_observations(needed_variables(workshop.catalog, workshop.profile)),
             workshop.sources.values(),
             read_reference(workshop.storage.geography),
             reference_population(workshop.catalog, workshop.profile),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from assets.shared import FROM_WORKSHOP, GROUP_OBSERVATIONS, OWNERS, count, table_metadata
 from diagnostics.catalog import Catalog, Source
-from diagnostics.sources.contract import check
+from diagnostics.sources.contract import check, check_table
 from diagnostics.sources.observe import observe, read_table
 from diagnostics.storage import write_parquet
 from diagnostics.workshop import Workshop

@@ -80,7 +80,7 @@ class Workshop:
     def require_mirror(self) -> None:
         """Raise at once when the profile is `mirror` and its folder is not there."""
         if self.profile == "mirror":
-            mirror_folder()
+            mirror_folder("Profil `mirror`")
 
     # --- where products lie ------------------------------------------------------------------------------------------
 
@@ -109,8 +109,11 @@ class Workshop:
         """The datasets of the profile that give observations."""
         return [s.id for s in self.sources.values() if any(d.observations for d in s.of_profile(self.profile))]
 
-    def read_observations(self) -> list[pd.DataFrame]:
-        return [pd.read_parquet(self.observations_path(dataset)) for dataset in self.observed]
+    def read_observations(self, variables: list[str]) -> list[pd.DataFrame]:
+        """The observations of these variables, one frame per dataset that has any."""
+        chosen = [("variable", "in", variables)]
+        frames = [pd.read_parquet(self.observations_path(dataset), filters=chosen) for dataset in self.observed]
+        return [frame for frame in frames if len(frame)]
 
     def read_iris_codes(self) -> list[str]:
         """Every IRIS that some dataset of the profile speaks of."""

@@ -101,13 +101,13 @@ class Distribution(Card):
 class Variable(Card):
     """A quantity of the house: what it is, and how it follows its commune through time.
 
-    `carry`: `sum` for stocks; `mean:<variable>` for per-head means; `majority` or `majority:<variable>` and `max` for
-    classes; `keep` for what cannot be recombined (medians, published rates): missing after a merger.
+    `carry`: `sum` for stocks; `mean:<variable>` for per-head means; `majority:<variable>` and `max` for classes, the
+    variable being of the same dataset, or the reference population when none is named; `keep` for what cannot be recombined (medians, published rates): missing after a merger.
     """
 
     label: str
     unit: str = ""
-    carry: Annotated[str, Field(pattern=r"^(sum|max|keep|majority(:[a-z0-9_]+)?|mean:[a-z0-9_]+)$")] = "sum"
+    carry: Annotated[str, Field(pattern=r"^(sum|max|keep|(majority|mean)(:[a-z0-9_]+)?)$")] = "sum"
     minimum: float | None = None
     maximum: float | None = None
 

@@ -1,7 +1,7 @@
 """Formulas compiled to SQL, every zone at once."""
 
 from diagnostics.indicators.engine import REFERENCE_POPULATION, VALUE_COLUMNS, compute, reference_population
-from diagnostics.indicators.facts import build_facts
+from diagnostics.indicators.facts import build_facts, needed_variables
 from diagnostics.indicators.snapshot import SNAPSHOT, extract_snapshot, with_snapshot
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "build_facts",
     "compute",
     "extract_snapshot",
+    "needed_variables",
     "reference_population",
     "with_snapshot",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import duckdb
 import pandas as pd
 
-from diagnostics.catalog import Source
+from diagnostics.catalog import Catalog, Profile, Source
 from diagnostics.geography.passage import Carried, carry_to_pivot
 from diagnostics.geography.reference import Reference
 
@@ -26,10 +26,18 @@ def build_facts(
     `population_variable`: the population that shares splits and decides class majorities.
     Raises GeographyError when a total moved.
     """
-    everything = pd.concat([frame for frame in observations if len(frame)], ignore_index=True)
+    everything = pd.concat(observations, ignore_index=True)
     rules = {name: variable.carry for source in sources for name, variable in source.variables.items()}
     complete = with_communes_of_iris(everything, rules)
     return carry_to_pivot(complete, reference, rules, latest_populations(complete, population_variable))
+
+
+def needed_variables(catalog: Catalog, profile: Profile) -> list[str]:
+    """The variables that the formulas of a profile name, and those that weigh them through a merger."""
+    names = {t.variable for i in catalog.indicators.values() if catalog.is_computable(i, profile)
+             for t in i.formula_for(profile).terms()}  # fmt: skip
+    rules = {name: v.carry for source in catalog.sources.values() for name, v in source.variables.items()}
+    return sorted(names | {rules[name].partition(":")[2] for name in names} - {""})
 
 
 def latest_populations(observations: pd.DataFrame, variable: str) -> pd.Series:
