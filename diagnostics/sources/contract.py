@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -51,13 +54,10 @@ def check(source: Source, distribution: Distribution, observations: pd.DataFrame
     if distribution.rows:
         results.append(_row_count(distribution, observations))
     results += _ranges(source, distribution, observations)
-    concerned = [c for c in source.controls if _concerned(c, distribution, observations)]
-    return results + [_control(control, observations) for control in concerned]
-
-
-def check_table(distribution: Distribution, table: pd.DataFrame) -> list[CheckResult]:
-    """Hold a reference table (`read_table`) to its card: its number of lines."""
-    return [_row_count(distribution, table)] if distribution.rows else []
+    for name, control in _named(source.controls):
+        if _concerned(control, distribution, observations):
+            results.append(_control(name, control, observations))
+    return results
 
 
 def require(results: Iterable[CheckResult], place: str = "") -> None:
@@ -160,19 +160,25 @@ def _row_count(distribution: Distribution, observations: pd.DataFrame) -> CheckR
 
 
 def _ranges(source: Source, distribution: Distribution, observations: pd.DataFrame) -> list[CheckResult]:
+    names = dict.fromkeys(name for block in distribution.observations for name in block.values)
+    bounded = {name: v for name in names if (v := source.variables[name]).minimum is not None or v.maximum is not None}
+    known = observations[["variable", "value"]].dropna()
+    extremes = known.groupby("variable")["value"].agg(["min", "max"])
     results = []
-    for name in dict.fromkeys(v for block in distribution.observations for v in block.values):
-        variable = source.variables[name]
-        if variable.minimum is None and variable.maximum is None:
+    for name, variable in bounded.items():
+        low = -math.inf if variable.minimum is None else variable.minimum
+        high = math.inf if variable.maximum is None else variable.maximum
+        if name not in extremes.index:
+            results.append(CheckResult(f"range_{name}", True, f"aucune valeur connue de `{name}`"))
             continue
-        known = observations[(observations["variable"] == name) & (observations["status"] == "ok")]
-        low = float("-inf") if variable.minimum is None else variable.minimum
-        high = float("inf") if variable.maximum is None else variable.maximum
-        outside = known[~known["value"].between(low, high)]
-        bounds = f"[{variable.minimum if variable.minimum is not None else '−∞'} ; "
-        bounds += f"{variable.maximum if variable.maximum is not None else '+∞'}]"
-        detail = f"{french.number(len(outside))} valeur(s) de `{name}` hors de {bounds}"
-        results.append(CheckResult(f"range_{name}", outside.empty, detail, None if outside.empty else outside.head(20)))
+        found = f"`{name}` va de {extremes.loc[name, 'min']:.10g} à {extremes.loc[name, 'max']:.10g}"
+        if low <= extremes.loc[name, "min"] and extremes.loc[name, "max"] <= high:
+            results.append(CheckResult(f"range_{name}", True, found))
+            continue
+        outside = observations[(observations["variable"] == name) & ~observations["value"].between(low, high)]
+        outside = outside[outside["status"] == "ok"]
+        detail = f"{found}, hors de [{low:g} ; {high:g}] sur {french.number(len(outside))} ligne(s)"
+        results.append(CheckResult(f"range_{name}", False, detail, outside.head(20)))
     return results
 
 
@@ -190,7 +196,18 @@ def _concerned(control: Control, distribution: Distribution, observations: pd.Da
     return any(gives(block) for block in distribution.observations)
 
 
-def _control(control: Control, observations: pd.DataFrame) -> CheckResult:
+def _named(controls: Iterable[Control]) -> list[tuple[str, Control]]:
+    """Each control under a name fit for an asset check, unique in the card."""
+    names = [re.sub(r"\W", "_", f"control_{control.variable}_{control.period}") for control in controls]
+    seen: Counter[str] = Counter()
+    named = []
+    for name, control in zip(names, controls, strict=True):
+        seen[name] += 1
+        named.append((name if seen[name] == 1 else f"{name}_{seen[name]}", control))
+    return named
+
+
+def _control(name: str, control: Control, observations: pd.DataFrame) -> CheckResult:
     kept = observations[(observations["period"] == control.period) & (observations["geo_type"] == control.geo_type)]
     if control.where:
         with duckdb.connect() as connection:
@@ -210,7 +227,7 @@ def _control(control: Control, observations: pd.DataFrame) -> CheckResult:
         f"{label} de `{control.variable}` {control.period} : {found:.10g} trouvé, {expected:.10g} attendu à "
         f"{control.tolerance:g} près ({control.source})"
     )
-    return CheckResult(f"control_{control.variable}_{control.period}", passed, detail)
+    return CheckResult(name, passed, detail)
 
 
 def _sample(rows: pd.DataFrame | None) -> str:
