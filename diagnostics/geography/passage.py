@@ -72,7 +72,8 @@ def carry_to_pivot(
     observations: the house's columns (`COLUMNS`); `geo_type` commune or district moves.
     rules: how each variable follows its commune:
         `sum`                counts; a secret or missing member makes the merged commune secret or missing
-        `mean:<variable>`    mean weighted by another variable of the same dataset and period, all members known
+        `mean:<variable>`, `mean`   mean weighted by another variable of the same dataset and period, or by `weights`;
+                             all members known
         `majority:<variable>`, `majority`   class holding most of that variable, or of `weights`
         `max`                the highest class, all members known
         `keep`               a median or published rate: missing after a merger or a split
@@ -333,7 +334,7 @@ def _combine(
     mixed["weight"] = _weights(facts, mixed, weights)
     done = [feeds.straight[["series", "target", "value", "level"]]]
     undecided = []
-    for name, members in mixed.groupby(mixed["rule"].str.partition(":")[0]):
+    for name, members in mixed.groupby(mixed["rule"].str.split(":").str[0]):
         groups = members.groupby(["series", "target"])
         combined = groups.agg(level=("level", "max"), members=("row", "size"), expected=("expected", "max"))
         if name != "sum":
@@ -365,7 +366,7 @@ def _require_shares(facts: _Facts, mixed: pd.DataFrame) -> None:
 def _weights(facts: _Facts, mixed: pd.DataFrame, weights: pd.Series | None) -> np.ndarray:
     """Weight of each member: another variable of the same file and period, or the population, times its share."""
     weight = np.full(len(mixed), np.nan)
-    by_population = (mixed["rule"] == "majority").to_numpy()
+    by_population = mixed["rule"].isin(["majority", "mean"]).to_numpy()
     if weights is not None and by_population.any():
         codes = facts.pairs["code"].to_numpy()[mixed.loc[by_population, "pair"]]
         weight[by_population] = pd.Series(codes).map(weights).to_numpy("float64")

@@ -81,6 +81,7 @@ def build_reference(tables: Mapping[str, pd.DataFrame], pivot_year: int = PIVOT_
     embedded = "package_communes" in tables and "cog_communes" not in tables
     _require(tables, EMBEDDED_COLUMNS if embedded else INSEE_COLUMNS)
     frames = _from_package(tables) if embedded else _from_insee(tables)
+    _check_keys(frames["communes"], frames["passage"])
     validity, splits = _empty("code first_year last_year"), _empty("old_code new_code first_year last_year")
     if "movements" in tables:
         _require(tables, {"movements": MOVEMENT_COLUMNS})
@@ -278,16 +279,19 @@ def _require(tables: Mapping[str, pd.DataFrame], expected: Mapping[str, tuple[st
             )
 
 
-def _check(reference: Reference) -> None:
-    codes = reference.communes["code"]
-    doubled = codes[codes.duplicated()]
+def _check_keys(communes: pd.DataFrame, passage: pd.DataFrame) -> None:
+    doubled = communes["code"][communes["code"].duplicated()]
     if len(doubled):
         raise GeographyError(f"Géographie : code commune en double dans la table de référence : {doubled.iloc[0]}.")
-    moved_twice = reference.passage["old_code"][reference.passage["old_code"].duplicated()]
-    if len(moved_twice):
+    forked = passage["old_code"][passage["old_code"].duplicated()]
+    if len(forked):
         raise GeographyError(
-            f"Table de passage : le code {moved_twice.iloc[0]} a plusieurs successeurs ; un seul est attendu."
+            f"Table de passage : le code {forked.iloc[0]} a plusieurs successeurs ; un seul est attendu."
         )
+
+
+def _check(reference: Reference) -> None:
+    codes = reference.communes["code"]
     nowhere = reference.passage.loc[~reference.passage["new_code"].isin(codes)]
     if len(nowhere):
         old, new = nowhere.iloc[0]
