@@ -1,0 +1,238 @@
+"""Families of territories: classes of EPCI or communes with like profiles, how firm they are, what they share.
+
+Chain: winsorise each variable at 1 % and 99 % of the population, standardise with population weights, keep the
+principal components that hold 80 % of the variance, Ward's tree, k-means from Ward's centres, number of classes by
+silhouette among those where the tree still gains. Exploratory: run it on a region or on France, never on the 13
+communes of one CLS.
+
+Sources: indicators.md §10.10; Ward 1963; Rousseeuw 1987 (silhouette); Hubert & Arabie 1985 (adjusted Rand index);
+Lebart, Morineau & Piron 1995 (test values).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import fcluster, ward
+from scipy.cluster.vq import kmeans2
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+from diagnostics.errors import StatisticsError
+from diagnostics.statistics.inputs import numeric, refuse_negative
+
+WINSOR = (0.01, 0.99)
+VARIANCE_KEPT = 0.80
+CLASSES = range(3, 9)
+RESAMPLES = 50
+STABLE = 0.6
+NOTABLE = 1.96
+SILHOUETTE_SAMPLE = 5_000
+WARD_LIMIT = 4_000
+KMEANS_ROUNDS = 30
+SEED = 19_630_301
+
+
+@dataclass(frozen=True)
+class Typology:
+    """What `typology` found.
+
+    `classes`: class of each zone (1 = most populated), NA where a variable is missing; `profile`: long table `class,
+    variable, mean, overall, v_test` (means weighted by population); `summary`: one row per class, `zones, population,
+    description` in French; `stability`: mean adjusted Rand index under resampling (1 = the same classes each time),
+    `stable` when it is 0.6 or more; `choices`: one row per number of classes tried, `inertia_gain, silhouette`.
+    """
+
+    classes: pd.Series
+    profile: pd.DataFrame
+    summary: pd.DataFrame
+    stability: float
+    choices: pd.DataFrame
+    variance: float
+
+    @property
+    def stable(self) -> bool:
+        return self.stability >= STABLE
+
+
+def typology(
+    variables: pd.DataFrame,
+    population: pd.Series,
+    labels: dict[str, str],
+    *,
+    classes: int | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Typology:
+    """Classify zones (rows) by their variables (columns, 2 or more), weighted by population where it standardises.
+
+    `labels`: French name of each variable, used in the descriptions. `classes` fixes their number. Zones with a missing
+    variable or without population are not classified. Refused: fewer than 30 complete zones, a constant variable.
+    """
+    names = list(variables.columns)
+    if len(names) < 2 or not set(names) <= set(labels):
+        raise StatisticsError(f"Typologie : au moins deux variables, chacune avec un libellé ; reçu {names}.")
+    if not variables.index.equals(population.index):
+        raise StatisticsError("Typologie : variables et population n’ont pas les mêmes zones dans le même ordre.")
+    data = np.column_stack([numeric(name, variables[name], variables.index) for name in names])
+    persons = numeric("population", population, population.index)
+    refuse_negative("population", persons, population.index)
+    known = ~np.isnan(data).any(axis=1) & (persons > 0)
+    if known.sum() < 30:
+        raise StatisticsError(f"Typologie : {int(known.sum())} zones complètes, 30 au moins sont nécessaires.")
+    # A fixed order of zones, so that the classes do not depend on the order of the rows.
+    order = np.flatnonzero(known)[np.argsort(variables.index[known].astype(str), kind="stable")]
+    raw, weight = data[order], persons[order] / persons[order].sum()
+    scores, variance = _components(raw, weight, names)
+    tree = _Tree(scores)
+    choices = _choices(tree, CLASSES if classes is None else [classes], seed)
+    number = classes or _best(choices)
+    found = tree.classes(number)
+    ranks = pd.Series(persons[order]).groupby(found).sum().rank(ascending=False, method="first").astype(int)
+    found = ranks.loc[found].to_numpy()
+    result = pd.Series(pd.NA, index=variables.index, dtype="Int64", name="class")
+    result.iloc[order] = found
+    profile = _profile(raw, weight, found, names)
+    return Typology(
+        result,
+        profile,
+        _summary(profile, found, persons[order], labels),
+        _stability(scores, found, number, resamples, seed),
+        choices,
+        variance,
+    )
+
+
+def winsorise(column: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Pull the values beyond the 1st and 99th population percentiles back to them."""
+    order = np.argsort(column, kind="stable")
+    middle = np.cumsum(weight[order]) - weight[order] / 2
+    low, high = np.interp(np.array(WINSOR) * weight.sum(), middle, column[order])
+    return np.clip(column, low, high)
+
+
+def _components(raw: np.ndarray, weight: np.ndarray, names: list[str]) -> tuple[np.ndarray, float]:
+    """(scores of the first components holding at least 80 % of the variance, share they hold)."""
+    data = np.column_stack([winsorise(column, weight) for column in raw.T])
+    mean = weight @ data
+    spread = np.sqrt(weight @ (data - mean) ** 2)
+    flat = spread <= 1e-12 * np.maximum(1, np.abs(mean))
+    if flat.any():
+        raise StatisticsError(f"Typologie : « {names[int(np.argmax(flat))]} » est identique partout.")
+    centred = (data - mean) / spread
+    values, vectors = np.linalg.eigh((centred * weight[:, None]).T @ centred)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    vectors = vectors * np.where(vectors.sum(axis=0) < 0, -1, 1)
+    share = np.cumsum(values) / values.sum()
+    kept = int(np.searchsorted(share, VARIANCE_KEPT - 1e-12)) + 1
+    return centred @ vectors[:, :kept], float(share[kept - 1])
+
+
+def _choices(tree: _Tree, numbers, seed: int) -> pd.DataFrame:
+    scores = tree.scores
+    generator = np.random.default_rng(seed)
+    sample = generator.choice(len(scores), min(SILHOUETTE_SAMPLE, len(scores)), replace=False)
+    rows, before = [], _inertia(scores, tree.classes(min(numbers) - 1))
+    for number in numbers:
+        found = tree.classes(number)
+        inertia = _inertia(scores, found)
+        width = silhouette_score(scores[sample], found[sample])
+        rows.append({"classes": number, "inertia_gain": 1 - inertia / before, "silhouette": float(width)})
+        before = inertia
+    return pd.DataFrame(rows).set_index("classes")
+
+
+def _best(choices: pd.DataFrame) -> int:
+    """The best silhouette among the numbers whose last split still removes 10 % of the inertia (else the fewest)."""
+    useful = choices[choices["inertia_gain"] >= 0.10]
+    return int((useful if len(useful) else choices.iloc[:1])["silhouette"].idxmax())
+
+
+def _inertia(scores: np.ndarray, found: np.ndarray) -> float:
+    return float(sum(((scores[found == k] - scores[found == k].mean(axis=0)) ** 2).sum() for k in np.unique(found)))
+
+
+class _Tree:
+    """Ward's tree of the zones, cut and consolidated at any number of classes.
+
+    Ward needs all distances: above 4 000 zones it is grown on 4 000 spread along the first component, and the
+    consolidation gives the others their class.
+    """
+
+    def __init__(self, scores: np.ndarray):
+        self.scores = self.base = scores
+        if len(scores) > WARD_LIMIT:
+            along = np.argsort(scores[:, 0], kind="stable")
+            self.base = scores[along[np.linspace(0, len(scores) - 1, WARD_LIMIT).astype(int)]]
+        self.links = ward(self.base)
+
+    def classes(self, number: int) -> np.ndarray:
+        """Class of each zone, from 0: Ward's, then k-means started from their centres."""
+        if number == 1:
+            return np.zeros(len(self.scores), dtype=int)
+        first = fcluster(self.links, number, "maxclust") - 1
+        centres = np.array([self.base[first == k].mean(axis=0) for k in np.unique(first)])
+        return kmeans2(self.scores, centres, iter=KMEANS_ROUNDS, minit="matrix", missing="raise")[1]
+
+
+def _stability(scores: np.ndarray, found: np.ndarray, number: int, resamples: int, seed: int) -> float:
+    """Mean adjusted Rand index between the classes and those refound on 80 % of the zones drawn without replacement."""
+    generator = np.random.default_rng(seed)
+    size = int(0.8 * len(scores))
+    indices = (np.sort(generator.choice(len(scores), size, replace=False)) for _ in range(resamples))
+    return float(np.mean([adjusted_rand_score(found[kept], _Tree(scores[kept]).classes(number)) for kept in indices]))
+
+
+def _profile(raw: np.ndarray, weight: np.ndarray, found: np.ndarray, names: list[str]) -> pd.DataFrame:
+    """Means by class weighted by population, and test values: (mean of the class − mean) / its standard error.
+
+    The standard error is that of a mean of n_k zones drawn without replacement among n (unweighted, Lebart).
+    """
+    size = len(raw)
+    rows = []
+    for k in np.unique(found):
+        inside = found == k
+        share = weight[inside] / weight[inside].sum()
+        count = inside.sum()
+        for position, name in enumerate(names):
+            column = raw[:, position]
+            error = np.sqrt(column.var(ddof=1) / count * (size - count) / (size - 1)) if count < size else np.nan
+            rows.append(
+                {
+                    "class": int(k),
+                    "variable": name,
+                    "mean": float(share @ column[inside]),
+                    "overall": float(weight @ column),
+                    "v_test": float((column[inside].mean() - column.mean()) / error),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _summary(profile: pd.DataFrame, found: np.ndarray, persons: np.ndarray, labels: dict[str, str]) -> pd.DataFrame:
+    rows = []
+    for k, part in profile.groupby("class"):
+        inside = found == k
+        rows.append(
+            {
+                "class": k,
+                "zones": int(inside.sum()),
+                "population": float(persons[inside].sum()),
+                "description": describe(part, labels),
+            }
+        )
+    return pd.DataFrame(rows).set_index("class")
+
+
+def describe(profile: pd.DataFrame, labels: dict[str, str], traits: int = 3) -> str:
+    """A class in plain French, from the strongest of its test values on each side (rows of one class of `profile`)."""
+    part = profile[profile["v_test"].abs() >= NOTABLE]
+    high = part[part["v_test"] > 0].nlargest(traits, "v_test")["variable"]
+    low = part[part["v_test"] < 0].nsmallest(traits, "v_test")["variable"]
+    sides = [
+        f"{word} : {', '.join(labels[name] for name in side)}"
+        for word, side in (("Plus élevé qu’ailleurs", high), ("Plus faible qu’ailleurs", low))
+        if len(side)
+    ]
+    return ". ".join(sides) + "." if sides else "Profil proche de la moyenne."
