@@ -141,7 +141,9 @@ def new_territory_command(
     from pipelines.territories import new_territory  # noqa: PLC0415
 
     with _progress() as announce:
-        path, territory = new_territory(identifier, name, epci or [], communes, profile.value, announce)
+        path, territory = new_territory(
+            identifier, name, epci=epci or [], communes=communes, profile=profile.value, announce=announce
+        )
     out.print(f"{territory.name} : {len(territory.communes)} communes. Carte écrite : {path}", soft_wrap=True)
     out.print(f"Pour produire le diagnostic : diagnostic run {territory.id}")
 

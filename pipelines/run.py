@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from diagnostics.catalog import load_catalog
-from diagnostics.storage import PROJECT_ROOT
+from diagnostics.indicators import SNAPSHOT, extract_snapshot
+from diagnostics.storage import PROJECT_ROOT, replacing
 from diagnostics.workshop import Workshop
 from pipelines.definitions import build_assets
 
@@ -74,6 +77,27 @@ def _materialize(workshop: Workshop, keys: Sequence[dg.AssetKey], partition: str
             instance=instance,
             raise_on_error=True,
         )
+
+
+def bring_geography(workshop: Workshop) -> None:
+    """Make the pivot reference, and only what it needs, unless it is up to date."""
+    if workshop.is_current("geography"):
+        return
+    tables = [d for d in workshop.sources if any(x.table for x in workshop.distributions(d))]
+    keys = [dg.AssetKey([stage, dataset]) for stage in ("raw", "observations") for dataset in tables]
+    _materialize(workshop, [*keys, dg.AssetKey(["geography", "reference"])], None)
+
+
+def write_snapshot(announce: Announce) -> tuple[Path, int]:
+    """Bring the mirror profile's figures up to date and keep, in the repository, those that may be versioned."""
+    workshop = workshop_for("mirror", announce)
+    workshop.require_mirror()
+    run(workshop, [])
+    single = [t.id for t in workshop.catalog.territories.values() if t.kind == "commune"]
+    table = extract_snapshot(pq.read_table(workshop.storage.values), workshop.read_membership(), single)
+    with replacing(SNAPSHOT) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return SNAPSHOT, table.num_rows
 
 
 def workshop_for(profile: str, announce: Announce) -> Workshop:

@@ -27,10 +27,15 @@ from diagnostics.geography.boundaries import outlines
 AROUND = 40_000
 """How far around the perimeter communes are kept as neighbours, in metres."""
 
+TOUCHING = 500
+"""EPCI this near, in metres, count as neighbours: outlines are generalised.
+"""
+
 TINY = 200
 """Communes under this population; where most are so small, circles of inhabitants are laid over the map."""
 
 LEVELS = ("epci", "departement", "region")
+SIGNS = ("%", "€", "‰")
 STATUS = {"unstable": "unstable", "masked": "masked"}
 NEIGHBOURING_EPCI = "intercommunalités"
 
@@ -102,8 +107,9 @@ class Land:
 
     @cached_property
     def epci_around(self) -> gpd.GeoDataFrame:
-        """Outlines of every EPCI of the window, `inside` for those that hold communes of the CLS."""
-        return self._dissolved(self.communes, "epci")
+        """Outlines of the EPCI of the CLS (`inside`) and of those that touch it, drawn where communes are unknown."""
+        near = self.communes.geometry.intersects(self.context.perimeter.buffer(TOUCHING))
+        return self._dissolved(self.communes[self.communes["epci"].isin(self.communes.loc[near, "epci"])], "epci")
 
     def _dissolved(self, communes: gpd.GeoDataFrame, level: str) -> gpd.GeoDataFrame:
         frame = _joined(communes, level)
@@ -261,12 +267,12 @@ def _spec(
 def _subtitle(land: Land, indicator: Indicator, rows: pd.DataFrame, period: str) -> str:
     own = rows.loc[(rows["zone_type"] == "cls") & (rows["zone_code"] == land.territory.id), "value"]
     france = rows.loc[rows["zone_type"] == "france", "value"]
-    parts = []
+    # A sign stands with each number; a unit in words stands once, before them.
+    sign = indicator.unit if indicator.unit in SIGNS else ""
+    parts = [] if sign else [indicator.unit[:1].upper() + indicator.unit[1:]]
     for name, series in ((land.territory.name, own), ("France", france)):
         if len(series) and pd.notna(series.iloc[0]):
-            parts.append(
-                f"{name}{french.NO_BREAK}: {french.quantity(series.iloc[0], indicator.unit, indicator.decimals)}"
-            )
+            parts.append(f"{name}{french.NO_BREAK}: {french.quantity(series.iloc[0], sign, indicator.decimals)}")
     return f"{' · '.join([*parts, period.replace('-', '–')])}"
 
 

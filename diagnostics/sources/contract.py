@@ -60,6 +60,11 @@ def check(source: Source, distribution: Distribution, observations: pd.DataFrame
     return results
 
 
+def check_table(distribution: Distribution, table: pd.DataFrame) -> list[CheckResult]:
+    """Hold a reference table (`read_table`) to its card: its number of lines."""
+    return [_row_count(distribution, table)] if distribution.rows else []
+
+
 def require(results: Iterable[CheckResult], place: str = "") -> None:
     """Raise SourceError with every clause that failed."""
     failed = [result for result in results if not result.passed]
