@@ -6,11 +6,8 @@ The columns of the file stand in the table `loaded`. A block becomes a table wit
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import duckdb
 
 from diagnostics.catalog.models import Coded, Distribution, Geo, Observations, Source
 from diagnostics.errors import SourceError
@@ -23,19 +20,28 @@ from diagnostics.sources.readers.columns import literal, quoted
 OK, MISSING, SECRET, UNKNOWN = range(4)
 STATUS_NAMES = "['ok', 'missing', 'secret']"
 SHOWN = 3
-NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT", "USMALLINT",
-           "UINTEGER", "UBIGINT")  # fmt: skip
+REAL = ("FLOAT", "DOUBLE")
 
 
 @dataclass(frozen=True)
 class _Figure:
-    """A column read as figures: `text` is its stripped cell, `number` the figure, both SQL over `loaded`."""
+    """A column read as figures: its cell as stripped text (SQL over `loaded`), and the codes of its labels, if any."""
 
     column: str
     text: str
-    number: str
-    status: str
-    allowed: str
+    coded: Coded | None
+
+    def number(self, text: str) -> str:
+        if self.coded is None:
+            return numbers.number(text)
+        cases = " ".join(f"WHEN {literal(label.strip())} THEN {code!r}" for label, code in self.coded.codes.items())
+        return f"CASE {text} {cases} END"
+
+    @property
+    def allowed(self) -> str:
+        if self.coded is None:
+            return "ni un nombre, ni un marqueur déclaré sous `markers`"
+        return "libellés admis : " + ", ".join(self.coded.codes)
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,12 @@ class _Plan:
 
 @dataclass(frozen=True)
 class BlockReader:
-    """One loaded file and its card. `run` builds a relation from SQL over `loaded`; `place` opens every message."""
+    """One loaded file and its card. `run` executes SQL and gives its rows; `place` opens every message."""
 
     source: Source
     distribution: Distribution
     columns: Columns
-    run: Callable[[str], duckdb.DuckDBPyRelation]
+    run: Callable[[str], list[tuple]]
 
     @property
     def place(self) -> str:
@@ -113,33 +119,25 @@ class BlockReader:
 
     def _figure(self, column: str, coded: Coded | None = None) -> _Figure:
         name = quoted(column)
-        native = self.columns.types[column].startswith(NUMERIC)
-        text = numbers.stripped(name)
-        if coded:
-            cases = " ".join(f"WHEN {literal(label.strip())} THEN {code!r}" for label, code in coded.codes.items())
-            number, allowed = f"CASE {text} {cases} END", "libellés admis : " + ", ".join(coded.codes)
-        else:
-            number = f"CAST({name} AS DOUBLE)" if native else numbers.number(text)
-            allowed = "ni un nombre, ni un marqueur déclaré sous `markers`"
-        if native:
-            number = f"list_filter([{number}], lambda x: isfinite(x))[1]"
-            text = f"CASE WHEN {number} IS NULL THEN '' ELSE {text} END"
-        tests = [
-            f"WHEN {self._is_marker(name, text, native, kind)} THEN {status}"
-            for kind, status in (("secret", SECRET), ("missing", MISSING))
-        ]
-        status = f"CASE {' '.join(tests)} WHEN ({number}) IS NOT NULL THEN {OK} ELSE {UNKNOWN} END"
-        return _Figure(column, text, number, status, allowed)
+        if self.columns.types[column] in REAL:
+            # Parquet may hold NaN, and writes whole numbers `9999.0`: bring both back to what a text file would say.
+            text = f"CASE WHEN isfinite({name}) THEN regexp_replace(CAST({name} AS VARCHAR), '\\.0$', '') ELSE '' END"
+            return _Figure(column, text, coded)
+        return _Figure(column, numbers.stripped(name), coded)
 
-    def _is_marker(self, name: str, text: str, native: bool, kind: str) -> str:
+    def _status(self, text: str, number: str) -> str:
         layout = layout_named(self.distribution.layout)
-        tokens = {*(t.strip() for t in self.source.markers.get(kind, [])), *layout.markers.get(kind, ())}
-        if kind == "missing":
-            tokens.add("")
-        tests = [f"({text}) IN ({', '.join(map(literal, sorted(tokens)))})"] if tokens else []
-        if native:
-            tests += [f"{name} = {token}" for token in sorted(tokens) if re.fullmatch(r"-?\d+(\.\d+)?", token)]
-        return " OR ".join(tests) or "false"
+        markers = {
+            kind: {*(token.strip() for token in self.source.markers.get(kind, [])), *layout.markers.get(kind, ())}
+            for kind in ("secret", "missing")
+        }
+        markers["missing"].add("")
+        tests = [
+            f"WHEN {text} IN ({', '.join(map(literal, sorted(markers[kind])))}) THEN {status}"
+            for kind, status in (("secret", SECRET), ("missing", MISSING))
+            if markers[kind]
+        ]
+        return f"CASE {' '.join(tests)} WHEN {number} IS NOT NULL THEN {OK} ELSE {UNKNOWN} END"
 
     def _counter(self, value: str | Coded, key: str) -> str:
         """1 where the line counts: `*` counts every line, a test those that pass it, a column those that fill it."""
@@ -148,7 +146,7 @@ class BlockReader:
         if value == "*":
             return "1"
         expression = self.columns.resolve(value, key)
-        kind = str(self.run(f"SELECT {expression.sql} AS tested FROM loaded LIMIT 0").types[0])
+        ((kind,),) = self.run(f"SELECT typeof({expression.sql}) FROM loaded LIMIT 1") or [("VARCHAR",)]
         test = expression.sql if kind == "BOOLEAN" else f"{numbers.stripped(expression.sql)} <> ''"
         return f"CASE WHEN {test} THEN 1 ELSE 0 END"
 
@@ -163,15 +161,19 @@ class BlockReader:
             codes = ", ".join(literal(quantity.code) for quantity in plan.quantities)
             selected.append(f"{variable} AS variable")
             filters.append(f"{variable} IN ({codes})")
-        for i, figure in enumerate(plan.figures):
-            selected += [
-                f"{figure.text} AS text_{i}",
-                f"CASE WHEN {figure.status} = {OK} THEN {figure.number} END AS figure_{i}",
-                f"{figure.status} AS status_{i}",
-            ]
+        selected += [f"{figure.text} AS text_{i}" for i, figure in enumerate(plan.figures)]
         selected += [f"{counter} AS counter_{i}" for i, counter in enumerate(plan.counters)]
         where = " AND ".join(f"({text})" for text in filters) or "true"
-        self.run(f"SELECT {', '.join(selected)} FROM loaded WHERE {where}").create(name)
+        cells = f"SELECT {', '.join(selected)} FROM loaded WHERE {where}"
+        read = ", ".join(["*", *(f"{f.number(f'text_{i}')} AS number_{i}" for i, f in enumerate(plan.figures))])
+        known = [self._status(f"text_{i}", f"number_{i}") for i in range(len(plan.figures))]
+        states = ", ".join(["*", *(f"{status} AS status_{i}" for i, status in enumerate(known))])
+        # A marker may itself look like a figure (9999): only what is known goes on as one.
+        figures = [f"CASE WHEN status_{i} = {OK} THEN number_{i} END AS figure_{i}" for i in range(len(plan.figures))]
+        self.run(
+            f"CREATE TABLE {name} AS SELECT {', '.join(['*', *figures])} "
+            f"FROM (SELECT {states} FROM (SELECT {read} FROM ({cells})))"
+        )
 
     def _select(self, block: Observations, geo: Geo, quantity: _Quantity, cog_year: str, name: str) -> str:
         worst = f"greatest({', '.join([str(OK), *(f'status_{i}' for i in quantity.rests_on)])})"
@@ -200,32 +202,32 @@ class BlockReader:
         return f"CAST({self.distribution.cog_year} AS BIGINT)"
 
     def _refuse_empty(self, block: Observations, geo: Geo, plan: _Plan, name: str) -> None:
-        if not self.run(f"SELECT 1 FROM {name} LIMIT 1").fetchall():
+        if not self.run(f"SELECT 1 FROM {name} LIMIT 1"):
             filters = " et ".join(f"`{text}`" for text in (block.where, geo.where) if text) or "ce bloc"
             raise SourceError(
                 f"{self.place} : aucune ligne retenue pour les zones « {geo.type} » ({filters}). "
                 "Le fichier est vide, ou le producteur a changé les codes que filtre la fiche."
             )
         if block.variable_column:
-            present = {row[0] for row in self.run(f"SELECT DISTINCT variable FROM {name}").fetchall()}
+            present = {row[0] for row in self.run(f"SELECT DISTINCT variable FROM {name}")}
             absent = sorted({quantity.code for quantity in plan.quantities} - present)
             if absent:
                 variable = numbers.stripped(self.columns.resolve(block.variable_column, "variable_column").sql)
-                found = self.run(f"SELECT DISTINCT {variable} FROM loaded ORDER BY 1 LIMIT 30").fetchall()
+                found = self.run(f"SELECT DISTINCT {variable} FROM loaded ORDER BY 1 LIMIT 30")
                 raise SourceError(
                     f"{self.place} : code(s) {', '.join(absent)} introuvable(s) dans `{block.variable_column}`. "
                     f"Codes trouvés : {', '.join(row[0] for row in found)}."
                 )
 
     def _refuse_periods(self, block: Observations, name: str) -> None:
-        if block.period_column and self.run(f"SELECT 1 FROM {name} WHERE period = '' LIMIT 1").fetchall():
+        if block.period_column and self.run(f"SELECT 1 FROM {name} WHERE period = '' LIMIT 1"):
             raise SourceError(f"{self.place} : des lignes n'ont pas de période dans `{block.period_column}`.")
 
     def _refuse_codes(self, geo: Geo, name: str) -> None:
         bad = f"FROM {name} WHERE NOT regexp_full_match(code, '{CODE_PATTERNS[geo.type]}')"
-        examples = self.run(f"SELECT code, count(*) AS n {bad} GROUP BY code ORDER BY n DESC, code LIMIT 5").fetchall()
+        examples = self.run(f"SELECT code, count(*) AS n {bad} GROUP BY code ORDER BY n DESC, code LIMIT 5")
         if examples:
-            total = self.run(f"SELECT count(*) {bad}").fetchall()[0][0]
+            total = self.run(f"SELECT count(*) {bad}")[0][0]
             shown = ", ".join(f"« {code} »" for code, _ in examples)
             hint = (
                 " Si les zéros de tête sont perdus, écrire `lpad(\"colonne\", 5, '0')` ; "
@@ -239,12 +241,10 @@ class BlockReader:
     def _refuse_tokens(self, plan: _Plan, name: str) -> None:
         for i, figure in enumerate(plan.figures):
             bad = f"FROM {name} WHERE status_{i} = {UNKNOWN}"
-            tokens = self.run(
-                f"SELECT text_{i}, count(*) AS n {bad} GROUP BY ALL ORDER BY n DESC, 1 LIMIT 5"
-            ).fetchall()
+            tokens = self.run(f"SELECT text_{i}, count(*) AS n {bad} GROUP BY ALL ORDER BY n DESC, 1 LIMIT 5")
             if tokens:
                 shown = ", ".join(f"« {token} » ({count} fois)" for token, count in tokens)
-                rows = self.run(f"SELECT code, period, text_{i} {bad} ORDER BY ALL LIMIT {SHOWN}").fetchall()
+                rows = self.run(f"SELECT code, period, text_{i} {bad} ORDER BY ALL LIMIT {SHOWN}")
                 lines = " ; ".join(f"{code} ({period}) = « {token} »" for code, period, token in rows)
                 raise SourceError(
                     f"{self.place}, colonne « {figure.column} » : valeur(s) inconnue(s) {shown} : {figure.allowed}. "
@@ -255,9 +255,9 @@ class BlockReader:
     def _refuse_duplicates(self, block: Observations, geo: Geo, name: str) -> None:
         key = "code, period, variable" if block.variable_column else "code, period"
         twice = f"SELECT {key}, count(*) AS n FROM {name} GROUP BY {key} HAVING n > 1"
-        found = self.run(f"{twice} ORDER BY n DESC, {key} LIMIT 5").fetchall()
+        found = self.run(f"{twice} ORDER BY n DESC, {key} LIMIT 5")
         if found:
-            total = self.run(f"SELECT count(*) FROM ({twice})").fetchall()[0][0]
+            total = self.run(f"SELECT count(*) FROM ({twice})")[0][0]
             shown = " ; ".join(f"{' / '.join(row[:-1])} ({row[-1]} fois)" for row in found)
             raise SourceError(
                 f"{self.place} : {total} clé(s) répétée(s) parmi les zones « {geo.type} » : {shown}. "

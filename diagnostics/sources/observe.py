@@ -16,7 +16,7 @@ from diagnostics.errors import SourceError
 from diagnostics.sources.blocks import BlockReader
 from diagnostics.sources.contract import corrected
 from diagnostics.sources.expressions import Columns, Expression
-from diagnostics.sources.readers import opened
+from diagnostics.sources.readers import opened, session
 from diagnostics.sources.readers.columns import quoted
 
 
@@ -26,15 +26,16 @@ def observe(source: Source, distribution: Distribution, path: Path) -> pd.DataFr
     `attrs["rows"]` is the number of data lines of the file. Raises SourceError naming dataset, file, column and rows.
     """
     place = f"{source.id}, {Path(path).name}"
-    with opened(path, distribution.layout, distribution.options) as file:
-        columns, rows = _load(source, distribution, file, place)
-        reader = BlockReader(source, distribution, columns, run=lambda sql: file.query("file", sql))
+    with session(path, distribution.layout, distribution.options) as (connection, file):
+        columns = _load(source, distribution, file, place)
+        (rows,) = connection.execute("SELECT count(*) FROM loaded").fetchone()
+        reader = BlockReader(source, distribution, columns, run=lambda sql: connection.execute(sql).fetchall())
         selects = [
             reader.observations(block, geo, f"block_{i}_{j}")
             for i, block in enumerate(distribution.observations)
             for j, geo in enumerate(block.geo)
         ]
-        frame = file.query("file", " UNION ALL ".join(selects)).to_arrow_table().to_pandas()
+        frame = connection.sql(" UNION ALL ".join(selects)).to_arrow_table().to_pandas()
     frame["cog_year"] = frame["cog_year"].astype("Int64")
     frame.attrs["rows"] = rows
     return frame
@@ -61,8 +62,8 @@ def read_table(source: Source, distribution: Distribution, path: Path) -> pd.Dat
     return frame
 
 
-def _load(source: Source, distribution: Distribution, file: duckdb.DuckDBPyRelation, place: str) -> tuple[Columns, int]:
-    """Load the columns that the card uses, and those only, into the table `loaded`; return them and the line count."""
+def _load(source: Source, distribution: Distribution, file: duckdb.DuckDBPyRelation, place: str) -> Columns:
+    """Load the columns that the card uses, and those only, into the table `loaded`; return them."""
     columns = Columns.of(file, place)
     corrections = [c for c in source.corrections if c.distribution == distribution.id]
     expressions = [columns.resolve(c.column, "corrections.column") for c in corrections]
@@ -73,8 +74,7 @@ def _load(source: Source, distribution: Distribution, file: duckdb.DuckDBPyRelat
     selection = ", ".join(map(quoted, used)) or "1 AS nothing"
     loaded = corrected(source, distribution, file.project(selection), columns)
     loaded.create("loaded")
-    rows = file.query("file", "SELECT count(*) FROM loaded").fetchall()[0][0]
-    return Columns.of(loaded, place) if used else columns, rows
+    return Columns.of(loaded, place) if used else columns
 
 
 def _expressions(block: Observations, columns: Columns, file: duckdb.DuckDBPyRelation) -> list[Expression]:

@@ -89,13 +89,13 @@ def layout_named(name: str) -> Layout:
 
 
 @contextmanager
-def opened(
+def session(
     path: Path | UPath, layout: str, options: Mapping[str, Any] | None = None
-) -> Iterator[duckdb.DuckDBPyRelation]:
-    """The rows of a file as a lazy relation, good until the block ends. Columns are text, except in Parquet and dBase.
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation]]:
+    """A connection of its own and the rows of a file as a lazy relation, good until the block ends.
 
-    Raises SourceError on a missing, empty, cut or damaged file, an unknown layout or option, and on a line DuckDB
-    cannot read (when the relation is consumed inside the block).
+    Columns are text, except in Parquet. Raises SourceError on a missing, empty, cut or damaged file, an unknown layout
+    or option, and on a line DuckDB cannot read (when the relation is consumed inside the block).
     """
     spec = layout_named(layout)
     arguments = _options(layout, spec, options or {})
@@ -106,9 +106,18 @@ def opened(
         connection.execute("SET preserve_insertion_order=false")
         local = _local(path, folder)
         try:
-            yield spec.open(local, connection, folder, **arguments)
+            yield connection, spec.open(local, connection, folder, **arguments)
         except duckdb.Error as error:
             raise _unreadable(local, error) from error
+
+
+@contextmanager
+def opened(
+    path: Path | UPath, layout: str, options: Mapping[str, Any] | None = None
+) -> Iterator[duckdb.DuckDBPyRelation]:
+    """The relation of `session`, alone."""
+    with session(path, layout, options) as (_, relation):
+        yield relation
 
 
 def read(path: Path | UPath, layout: str, options: Mapping[str, Any] | None = None) -> pd.DataFrame:
