@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import geopandas as gpd
 import numpy as np
@@ -23,8 +24,10 @@ from diagnostics.cartography.model import MapContext
 from diagnostics.cartography.placement import Box, Label, Placed, around_point, place_first
 
 TOLERANCE = 0.12  # points: a third of a pixel at 200 dpi
-MARGIN = 0.05  # white left around the CLS, as a share of its larger side
-SURROUNDINGS = 0.85  # the same when the communes around it are coloured too
+DIGITS = 2  # decimals of a point kept on the page: they make the weight of the SVG
+# Ground shown around the CLS, as a share of its larger side: little when it is coloured alone, more amid other zones.
+Stage = Literal["alone", "amid", "around one"]
+MARGINS: dict[Stage, float] = {"alone": 0.05, "amid": 0.3, "around one": 0.85}
 SHORTEST_BORDER = 3.0  # points
 SMALLEST_RING = 5.0  # square points
 INSET = 4.0  # points between a name and the edge of the map
@@ -42,7 +45,7 @@ TOWN_STYLE = TextStyle("Regular", 7.5, "#1f1f1f")
 OUTSIDE_TOWN_STYLE = TextStyle("Regular", 7.0, "#7a7a7a")
 COLOURED_TOWN_STYLE = TextStyle("Regular", 7.0, "#3a3a3a")
 NEIGHBOUR_STYLE = TextStyle("It", 7.0, "#8a8a8a")
-DEPARTEMENT_STYLE = TextStyle("Semibold", 7.5, "#8a8a8a")
+COLOURED_NEIGHBOUR_STYLE = TextStyle("It", 7.0, "#3a3a3a")
 
 
 Town = tuple[str, float, float, bool]  # name, x, y, inside the CLS
@@ -123,7 +126,7 @@ def line_paths(geometries: NDArray) -> list[Path]:
 def _compound(lines: Iterable[BaseGeometry], *, close: bool) -> Path:
     vertices, codes = [], []
     for line in lines:
-        points = shapely.get_coordinates(line)
+        points = np.round(shapely.get_coordinates(line), DIGITS)
         code = np.full(len(points), Path.LINETO, dtype=Path.code_type)
         code[0] = Path.MOVETO
         if close:
@@ -135,27 +138,29 @@ def _compound(lines: Iterable[BaseGeometry], *, close: bool) -> Path:
     return Path(np.concatenate(vertices), np.concatenate(codes))
 
 
-def basemap(context: MapContext, frame: Box, *, surroundings: bool) -> Basemap:
-    """The shared layers of `context` fitted into `frame`, prepared once."""
-    key = (frame, surroundings)
+def basemap(context: MapContext, frame: Box, stage: Stage) -> Basemap:
+    """The shared layers of `context` fitted into `frame`, prepared once for each stage."""
+    key = (frame, stage)
     if key not in context.prepared:
-        context.prepared[key] = _prepare(context, frame, surroundings)
+        context.prepared[key] = _prepare(context, frame, stage)
     return context.prepared[key]
 
 
-def _prepare(context: MapContext, frame: Box, surroundings: bool) -> Basemap:
-    view = View.fit(context.perimeter.bounds, frame, SURROUNDINGS if surroundings else MARGIN)
+def _prepare(context: MapContext, frame: Box, stage: Stage) -> Basemap:
+    view = View.fit(context.perimeter.bounds, frame, MARGINS[stage])
     perimeter = view.project(np.array([context.perimeter]))[0]
     around = _visible(context.neighbours, view)
+    grey = around.geometry.to_numpy()
+    grey = grey[~shapely.covered_by(grey, shapely.buffer(perimeter, 2 * TOLERANCE))]
     epci = _visible(context.epci, view)
     scale_bar = _quiet_corner(perimeter, frame)
     labels, dots = _names(
-        context, view, perimeter, epci=epci, around=around, scale_bar=scale_bar, surroundings=surroundings
+        context, view, perimeter, epci=epci, around=around, scale_bar=scale_bar, coloured=stage != "alone"
     )
     return Basemap(
         view=view,
         perimeter=perimeter,
-        neighbours=polygon_paths(around.geometry.to_numpy()),
+        neighbours=polygon_paths(grey),
         departements=line_paths(
             view.borders(context.departements.geometry.to_numpy(), context.neighbours.geometry.to_numpy())
         ),
@@ -227,14 +232,14 @@ class _Lettering:
                 self.taken.append(dot)
                 self.dots.append((x, y, inside))
 
-    def neighbours(self, pieces: Iterable[tuple[str, BaseGeometry]], perimeter: BaseGeometry) -> None:
-        """Grey names spread over the surroundings, wholly outside the CLS."""
+    def neighbours(self, pieces: Iterable[tuple[str, BaseGeometry]], perimeter: BaseGeometry, style: TextStyle) -> None:
+        """Names spread over the surroundings, wholly outside the CLS."""
         spots: list[tuple[float, float]] = []
         for name, piece in pieces:
             variants = [
                 _clear_of(label, perimeter, spots)
-                for lines in _foldings(name, NEIGHBOUR_STYLE)
-                for label in [_within(lines, NEIGHBOUR_STYLE, piece, must_fit=False)]
+                for lines in _foldings(name, style)
+                for label in [_within(lines, style, piece, must_fit=False)]
             ]
             placed = self.put("neighbour", variants)
             if placed is not None:
@@ -251,12 +256,12 @@ def _names(
     epci: gpd.GeoDataFrame,
     around: gpd.GeoDataFrame,
     scale_bar: Box,
-    surroundings: bool,
+    coloured: bool,
 ) -> tuple[tuple[tuple[str, Placed], ...], tuple[tuple[float, float, bool], ...]]:
     """Names by rank: the first towns, the EPCI, the other towns, the neighbours."""
     lettering = _Lettering(view.frame, [scale_bar])
-    outside = COLOURED_TOWN_STYLE if surroundings else OUTSIDE_TOWN_STYLE
-    grey_names = set() if surroundings else set(around["name"])
+    outside = COLOURED_TOWN_STYLE if coloured else OUTSIDE_TOWN_STYLE
+    grey_names = set() if coloured else set(around["name"])
     towns = [town for town in _towns(context, view, perimeter) if town[3] or town[0] not in grey_names]
     lettering.towns(towns[:FIRST_TOWNS], outside)
     named = _named_epci(epci, perimeter)
@@ -264,7 +269,8 @@ def _names(
         lettering.put("epci", _epci_variants(name, piece))
     lettering.towns(towns[FIRST_TOWNS:], outside)
     known = {name for name, _ in named} | {p.label.lines[0] for kind, p in lettering.labels if kind == "town"}
-    lettering.neighbours(((n, p) for n, p in _neighbour_names(around, perimeter) if n not in known), perimeter)
+    around_names = ((name, piece) for name, piece in _neighbour_names(around, perimeter) if name not in known)
+    lettering.neighbours(around_names, perimeter, COLOURED_NEIGHBOUR_STYLE if coloured else NEIGHBOUR_STYLE)
     return tuple(lettering.labels), tuple(lettering.dots)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -14,13 +15,14 @@ import shapely
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from numpy.typing import NDArray
+from PIL import Image
 from upath import UPath
 
 from diagnostics import french
 from diagnostics.cartography import fonts, palettes
 from diagnostics.cartography import page as sheet
 from diagnostics.cartography.classes import class_breaks, class_indices, class_labels
-from diagnostics.cartography.layers import Basemap, basemap, names_beside_circles, polygon_paths, symbol_centres
+from diagnostics.cartography.layers import Basemap, Stage, basemap, names_beside_circles, polygon_paths, symbol_centres
 from diagnostics.cartography.model import MapContext, MapSpec, checked, shown_values
 from diagnostics.cartography.page import LegendEntry, Page
 from diagnostics.cartography.placement import Box
@@ -133,7 +135,7 @@ def typology(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, catego
 def locator(context: MapContext, *, width: float = 425.0, height: float = 425.0) -> Figure:
     """The outline of the CLS among its neighbours, for a cover: no title, no legend. Size in points."""
     page = Page(width, height)
-    base = basemap(context, Box(6, 6, width - 6, height - 6), surroundings=False)
+    base = basemap(context, Box(6, 6, width - 6, height - 6), "alone")
     sheet.draw_ground(page, base)
     tint = palettes.sequential("population", "neutral", 6)[1]
     page.paths(polygon_paths(np.array([base.perimeter])), gid="territory", fill=tint, zorder=2)
@@ -206,10 +208,16 @@ def _set(
     """The page, its column, the base map, the zones that fall inside the frame and their shapes on the page."""
     zones = checked(zones, context)
     page, map_box, column = sheet.open_page(spec)
-    base = basemap(context, map_box, surroundings=not zones["inside"].all())
+    base = basemap(context, map_box, _stage(zones["inside"].to_numpy(dtype=bool)))
     shapes = base.view.project(zones.geometry.to_numpy())
     visible = shapely.area(shapes) > 0
     return page, column, base, zones[visible].reset_index(drop=True), shapes[visible]
+
+
+def _stage(inside: NDArray[np.bool_]) -> Stage:
+    if inside.all():
+        return "alone"
+    return "amid" if inside.sum() > 1 else "around one"
 
 
 def _states(zones: gpd.GeoDataFrame, values: NDArray[np.float64]) -> NDArray:
@@ -236,10 +244,11 @@ def _fill(
             return palettes.MISSING
         return (faded if states[i] == "unstable" else colours)[index[i]]
 
-    plain = np.flatnonzero(~masked)
-    page.paths([paths[i] for i in plain], gid="zones", fill=[colour(i) for i in plain], zorder=2)
-    page.hatched([paths[i] for i in np.flatnonzero(masked)], gid="zones-masked", zorder=2)
-    page.paths(list(paths), gid="zone-lines", edge=sheet.LINE_COLOURS["zone"], line=sheet.LINE_WIDTHS["zone"], zorder=3)
+    hairline = {"edge": sheet.LINE_COLOURS["zone"], "line": sheet.LINE_WIDTHS["zone"]}
+    plain, hidden = np.flatnonzero(~masked), [paths[i] for i in np.flatnonzero(masked)]
+    page.paths([paths[i] for i in plain], gid="zones", fill=[colour(i) for i in plain], zorder=2, **hairline)
+    page.hatched(hidden, gid="zones-masked", zorder=2)
+    page.paths(hidden, gid="zones-masked-lines", zorder=3, **hairline)
 
 
 def _class_entries(
@@ -405,8 +414,17 @@ def save(figure: Figure, folder: UPath | FilePath, stem: str) -> tuple[UPath, UP
     """
     targets = (UPath(folder) / f"{stem}.png", UPath(folder) / f"{stem}.svg")
     with replacing(targets[0]) as temporary, temporary.open("wb") as stream:
-        figure.savefig(stream, format="png", dpi=sheet.DPI, metadata={"Software": None})
+        _indexed(figure).save(stream, format="png", dpi=(sheet.DPI, sheet.DPI))
     settings = {"svg.hashsalt": "diagnostic-cls", "svg.fonttype": "path"}
     with matplotlib.rc_context(settings), replacing(targets[1]) as temporary, temporary.open("wb") as stream:
         figure.savefig(stream, format="svg", metadata={"Date": None})
     return targets
+
+
+def _indexed(figure: Figure) -> Image.Image:
+    """The page in 256 colours: its flat ones stay exact, and the file weighs a third, which counts in a report."""
+    raw = io.BytesIO()
+    figure.savefig(raw, format="rgba", dpi=sheet.DPI)
+    size = tuple(int(side) for side in figure.bbox.size)
+    drawn = Image.frombuffer("RGBA", size, raw.getbuffer(), "raw", "RGBA", 0, 1).convert("RGB")
+    return drawn.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)

@@ -257,10 +257,11 @@ def _scale_and_north(page: Page, base: Basemap) -> None:
     north = x - 13
     y = corner.bottom + 8
     bar = Path([(x, y + 3), (x, y), (x + length, y), (x + length, y + 3)])
+    arrow = Path([(north - 3, y), (north, y + 9), (north + 3, y), (north, y + 2.2), (north - 3, y)])
+    page.paths([bar, arrow], gid="scale-halo", edge="#ffffff", line=0.8 + 2 * HALO, zorder=12.9)
     page.paths([bar], gid="scale-bar", edge=GREY, line=0.8, zorder=13)
     said = f"{french.number(metres / 1000)}{french.NO_BREAK}km" if metres >= 1000 else french.quantity(metres, "m")
     page.text(x + length / 2, y + 5, said, SMALL, gid="scale-text", align="center", halo=HALO)
-    arrow = Path([(north - 3, y), (north, y + 9), (north + 3, y), (north, y + 2.2), (north - 3, y)])
     page.paths([arrow], gid="north-arrow", fill=GREY, zorder=13)
     page.text(north, y + 11, "N", SMALL, gid="north-text", align="center", halo=HALO)
 
