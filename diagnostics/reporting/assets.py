@@ -23,7 +23,7 @@ CHARACTERS = (
     + "\u2010\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u2020\u2021\u2022\u202f\u2030\u20ac\u2190\u2191\u2192\u2193"
     + "\u2211\u2212\u2248\u2260\u2264\u2265\u25b2\u25bc"
 )
-SCREEN_WIDTH = 1500  # pixels: sharp on a phone at three pixels a point, 200 dpi across a printed A4
+SCREEN_WIDTH = 1400  # pixels: sharp on a phone at three pixels a point, 200 dpi across a printed A4
 COLOURS = 128
 
 
@@ -66,5 +66,5 @@ def screen_image(path: Path) -> tuple[str, int, int]:
     if image.width > SCREEN_WIDTH:
         image = image.resize((SCREEN_WIDTH, round(image.height * SCREEN_WIDTH / image.width)), Image.Resampling.LANCZOS)
     target = io.BytesIO()
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(target, "PNG", compress_level=7)
     return f"data:image/png;base64,{base64.b64encode(target.getvalue()).decode()}", image.width, image.height

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import pandas as pd
 
@@ -111,6 +111,7 @@ def build_report(
         territory_id=territory.id,
         title=f"Diagnostic territorial de santé {place.territory.of}",
         territory=place.territory,
+        main=place.main,
         profile=profile,
         profile_words=narrative.PROFILES[profile],
         computed_on=computed_on,
@@ -125,6 +126,7 @@ def build_report(
         iris=_iris(facts, place, blocks),
         unknown=tuple(unknown.values()),
         sources=numbers.notes(),
+        zones=tuple(sorted(place.by_key.values(), key=_zone_order)),
         figures=tuple(sorted(facts.all, key=lambda f: (f.indicator_id, *_zone_order(f.zone), f.period))),
         dictionary=tuple(_term(i, catalog, profile) for i in facts.indicator_ids()),
     )
@@ -308,18 +310,25 @@ def _verdict(figure: Figure, benchmark: Figure, direction: str) -> Verdict:
     return str(compare([figure.value], [figure.low], [figure.high], [benchmark.value], direction)[0])
 
 
-def _compared(figure: Figure, benchmark: Figure, indicator: Indicator, gap: bool) -> tuple[Verdict, str]:
-    """Verdict and words for `figure` against `benchmark`; both empty where nothing can be said."""
-    if not (figure.known and benchmark.known):
-        return "not_compared", ""
+def _compared(figure: Figure | None, benchmark: Figure | None, indicator: Indicator) -> tuple[Verdict, str, str]:
+    """Verdict, words and short words for `figure` against `benchmark`; no words where nothing can be said."""
+    if figure is None or benchmark is None or not (figure.known and benchmark.known):
+        return "not_compared", "", ""
+    if "sum" in _formula_kinds(indicator):
+        return "not_compared", "", ""  # a count against the count of a larger zone says nothing
     if figure.period != benchmark.period:
-        return "not_compared", "millésimes différents, non comparés"
-    verdict = _verdict(figure, benchmark, indicator.direction) if gap else "not_compared"
+        return "not_compared", *(("millésimes différents, non comparés",) * 2)
+    verdict = _verdict(figure, benchmark, indicator.direction)
     zone = benchmark.zone
-    than = narrative.against(zone.type, zone.name, zone.of)
-    return verdict, narrative.comparison_words(
-        verdict, figure.value, benchmark.value, unit=figure.unit, decimals=figure.decimals, than=than, gap=gap
+    words = partial(
+        narrative.comparison_words,
+        verdict,
+        figure.value,
+        benchmark.value,
+        unit=figure.unit,
+        decimals=figure.decimals,
     )
+    return verdict, words(than=narrative.against(zone.type, zone.name, zone.of)), words()
 
 
 def _figure_notes(figure: Figure, period: str) -> tuple[str, ...]:
@@ -346,17 +355,9 @@ def _block(indicator: Indicator, facts: _Facts, place: _Place, numbers: _SourceN
     if period is None:
         reference = next((f for f in members if f.known), None) or benchmarks[0]
         period = reference.period
-    kinds = _formula_kinds(indicator)
-    gap = "sum" not in kinds
     main = next((f for f in benchmarks if f.zone == place.main), None)
-    member_rows = tuple(
-        Row(f, *(_compared(f, main, indicator, gap) if main else ("not_compared", "")), _figure_notes(f, period))
-        for f in members
-    )
-    benchmark_rows = tuple(
-        Row(f, *(_compared(own, f, indicator, gap) if own else ("not_compared", "")), _figure_notes(f, period))
-        for f in benchmarks
-    )
+    member_rows = tuple(Row(f, *_compared(f, main, indicator), _figure_notes(f, period)) for f in members)
+    benchmark_rows = tuple(Row(f, *_compared(own, f, indicator), _figure_notes(f, period)) for f in benchmarks)
     used = [own, *members, *benchmarks] if own else [*members, *benchmarks]
     block = Block(
         anchor=f"indicateur-{narrative.anchor(indicator.id)}",
@@ -367,10 +368,11 @@ def _block(indicator: Indicator, facts: _Facts, place: _Place, numbers: _SourceN
         decimals=indicator.decimals,
         direction=indicator.direction,
         kind=kind,
-        aggregable="published" not in kinds,
+        countable="sum" in _formula_kinds(indicator),
+        aggregable="published" not in _formula_kinds(indicator),
         period=period,
         reading="",
-        own=Row(own, own.comparison, "", _figure_notes(own, period)) if own else None,
+        own=Row(own, own.comparison, "", "", _figure_notes(own, period)) if own else None,
         members=member_rows if kind != "context" else (),
         benchmarks=benchmark_rows,
         map=None,
@@ -445,6 +447,8 @@ def _reading(block: Block, place: _Place) -> str:
             f"de {_quantity(low)} ({low.zone.name}) à {_quantity(high)} ({high.zone.name}) ; "
             f"ce chiffre {why} pour l’ensemble du territoire"
         )
+    if block.countable:
+        return narrative.sentence(f"{_quantity(block.own.figure)} dans le territoire")
     words = [
         row.words for row in block.benchmarks if row.words and row.figure.zone in (place.main, place.benchmarks[-1])
     ]
@@ -536,7 +540,7 @@ def _reference(block: Block, elsewhere: str | None, complementary: bool, place: 
         complementary=complementary,
         figures=(block.own.figure if block.own else None, *(by_zone.get(zone) for zone in zones)),
         verdict=main.verdict if main else "not_compared",
-        words=main.words if main else "",
+        words=main.short_words if main else "",
     )
 
 
@@ -587,7 +591,7 @@ def _finding(blocks: Sequence[Block], place: _Place) -> tuple[str, Verdict]:
     zone = f"la région {other.zone.name}" if other.zone.type == "region" else "la France"
     figures = f"{gap.block.label} : {_quantity(own)} dans le territoire, contre {_quantity(other)} pour {zone}"
     than = narrative.against(other.zone.type, other.zone.name, other.zone.of)
-    difference = narrative.gap_words(own.value, other.value, own.unit, own.decimals, than)
+    difference = narrative.gap_words(own.value, other.value, unit=own.unit, decimals=own.decimals, than=than)
     if gap.row.verdict == "worse":
         return f"{figures}. L’écart est défavorable et dépasse ce que le hasard explique.", "worse"
     if gap.row.verdict == "not_compared" and gap.unfavourable:
@@ -614,7 +618,7 @@ def _key_row(block: Block, place: _Place) -> KeyRow:
         block=block,
         figures=(block.own.figure if block.own else None, *(by_zone.get(zone) for zone in place.benchmarks)),
         verdict=main.verdict if main else "not_compared",
-        words=main.words if main else "",
+        words=main.short_words if main else "",
     )
 
 
@@ -658,14 +662,14 @@ def _reason_partial(block: Block, facts: _Facts) -> str:
     if block.kind == "measured":
         incomplete = own.reliability == "incomplete"
         return narrative.reliability_words("incomplete", own.period, own.coverage) if incomplete else ""
+    if block.kind == "members" and not block.aggregable:
+        return "publié pour chaque EPCI seulement : ne se calcule pas pour l’ensemble du territoire"
     if own is not None and own.reliability in ("masked", "incomplete"):
         shown = "les EPCI membres sont présentés" if block.kind == "members" else "seuls les repères sont connus"
         return f"{_withheld(own)} ; {shown}"
     if block.aggregable and facts.catalog.indicators[block.indicator_id].formula_for(facts.profile) is None:
         missing = narrative.PROFILES[facts.profile]
         return f"absent des {missing} : seules des valeurs calculées antérieurement sont reprises"
-    if block.kind == "members":
-        return "publié pour chaque EPCI seulement : ne se calcule pas pour l’ensemble du territoire"
     scales = french.listing(list(dict.fromkeys(narrative.ZONE_TYPES[r.figure.zone.type] for r in block.benchmarks)))
     return f"inconnu à l’échelle du territoire : seuls des repères sont publiés ({scales})"
 
@@ -746,10 +750,13 @@ class _SourceNumbers:
 
     def credit(self, numbers: Sequence[int]) -> str:
         """« Source : Insee, Recensement (2022) ; DREES, APL (2023). »"""
-        chosen = [self._numbered[n - 1][1] for n in numbers]
-        parts = dict.fromkeys(
-            f"{u.producer}, {u.title} ({u.vintage})" if u.vintage else f"{u.producer}, {u.title}" for u in chosen
-        )
+        vintages: dict[tuple[str, str], dict[str, None]] = {}
+        for use in (self._numbered[n - 1][1] for n in numbers):
+            vintages.setdefault((use.producer, use.title), {}).update({use.vintage: None} if use.vintage else {})
+        parts = [
+            ", ".join(filter(None, names)) + (f" ({', '.join(years)})" if years else "")
+            for names, years in vintages.items()
+        ]
         return f"{'Sources' if len(parts) > 1 else 'Source'} : {' ; '.join(parts)}." if parts else ""
 
     def notes(self) -> tuple[SourceNote, ...]:

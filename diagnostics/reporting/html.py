@@ -47,6 +47,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        finalize=lambda value: narrative.typography(value) if type(value) is str else value,
     )
     environment.filters |= {
         "number": french.number,

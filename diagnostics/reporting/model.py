@@ -97,11 +97,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a comparison table: a figure, and in words how it stands against what it is compared with."""
+    """A line of a comparison table: a figure, and in words how it stands against what it is compared with.
+
+    `short_words` leave out the name of the benchmark, for columns whose header says it.
+    """
 
     figure: Figure
     verdict: Verdict
     words: str
+    short_words: str
     notes: tuple[str, ...] = ()
 
 
@@ -132,6 +136,7 @@ class Block:
     decimals: int
     direction: str
     kind: BlockKind
+    countable: bool  # a count: never compared with a larger zone
     aggregable: bool  # False for what its producer publishes zone by zone
     period: str
     reading: str
@@ -255,6 +260,7 @@ class Report:
     territory_id: str
     title: str
     territory: Zone
+    main: Zone  # the benchmark of findings and overviews
     profile: str
     profile_words: str
     computed_on: datetime.date
@@ -269,6 +275,7 @@ class Report:
     iris: tuple[Matrix, ...]
     unknown: tuple[Unknown, ...]
     sources: tuple[SourceNote, ...]
+    zones: tuple[Zone, ...]  # every zone of the annex, with or without figures
     figures: tuple[Figure, ...]  # every value of the annex: communes, EPCI, CLS, benchmarks
     dictionary: tuple[Term, ...]
 

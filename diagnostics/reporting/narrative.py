@@ -98,11 +98,25 @@ def of(name: str, zone_type: str, tncc: str | None = None) -> str:
     return OF[code] + name
 
 
+def with_article(of_name: str) -> str:
+    """The name with its article, from the name after « de »: « la Meuse » from « de la Meuse »."""
+    for preposition, article in (
+        ("de la ", "la "),
+        ("de l’", "l’"),
+        ("des ", "les "),
+        ("du ", "le "),
+        ("d’", ""),
+        ("de ", ""),
+    ):
+        if of_name.startswith(preposition):
+            return article + of_name.removeprefix(preposition)
+    return of_name
+
+
 def against(zone_type: str, name: str, of_name: str) -> str:
-    """The zone after « que » or « par rapport à »: « la région », « le département de la Meuse », « la France »."""
-    if zone_type == "departement":
-        return "le département " + of_name.removeprefix("du département ")
-    return {"region": "la région", "france": "la France", "epci": "l’intercommunalité"}.get(zone_type, name)
+    """The zone after « que »: « la région », « la Meuse », « le département Isère », « la France »."""
+    known = {"region": "la région", "france": "la France", "epci": "l’intercommunalité"}
+    return known.get(zone_type) or (with_article(of_name) if zone_type == "departement" else name)
 
 
 def sentence(text: str) -> str:
@@ -111,41 +125,44 @@ def sentence(text: str) -> str:
     return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
 
 
-def comparison_words(
-    verdict: str, value: float, benchmark: float, *, unit: str, decimals: int, than: str, gap: bool = True
-) -> str:
+def comparison_words(verdict: str, value: float, benchmark: float, *, unit: str, decimals: int, than: str = "") -> str:
     """« plus défavorable que la région »; without a test, the plain gap: « 12 % de plus que la région (sans test) ».
 
-    Gaps of percentages are in points, of other units in % of the benchmark. `gap=False` for counts, where a gap with a
-    larger zone means nothing.
+    Gaps of percentages are in points, of other units in % of the benchmark. Without `than`, the words for a column
+    whose header names the benchmark.
     """
     if verdict in ("worse", "better"):
-        return f"{VERDICTS[verdict]} que {than}"
+        return f"{VERDICTS[verdict]}{_que(than)}"
     if verdict == "similar":
-        return "comparable " + to(than)
-    if not gap:
-        return "effectif, non comparé"
-    return f"{gap_words(value, benchmark, unit, decimals, than)} (sans test)"
+        return f"comparable {to(than)}" if than else "comparable"
+    return f"{gap_words(value, benchmark, unit=unit, decimals=decimals, than=than)} (sans test)"
 
 
-def gap_words(value: float, benchmark: float, unit: str, decimals: int, than: str) -> str:
+def gap_words(value: float, benchmark: float, *, unit: str, decimals: int, than: str = "") -> str:
     """« 2,3 points de plus que la région », « 12 % de moins que la France », « au même niveau que la région »."""
     difference = round(value, decimals) - round(benchmark, decimals)
     if abs(difference) < 10**-decimals / 2:
-        return f"au même niveau que {than}"
+        return f"au même niveau{_que(than)}"
     more = "de plus" if difference > 0 else "de moins"
     if "%" in unit:
         points = "point" if abs(difference) < 2 else "points"
-        return f"{french.number(abs(difference), decimals)}{french.NO_BREAK}{points} {more} que {than}"
+        return f"{french.number(abs(difference), decimals)}{french.NO_BREAK}{points} {more}{_que(than)}"
     if benchmark <= 0:
-        return f"{french.quantity(abs(difference), unit, decimals)} {more} que {than}"
+        return f"{french.quantity(abs(difference), unit, decimals)} {more}{_que(than)}"
     share = abs(value / benchmark - 1) * 100
-    return f"{french.quantity(share, '%', 0 if share >= 1 else 1)} {more} que {than}"
+    return f"{french.quantity(share, '%', 0 if share >= 1 else 1)} {more}{_que(than)}"
+
+
+def _que(than: str) -> str:
+    return f" que {than}" if than else ""
 
 
 def to(zone: str) -> str:
-    """« à la région », « au département », « à l’intercommunalité »."""
-    return "au " + zone.removeprefix("le ") if zone.startswith("le ") else f"à {zone}"
+    """« à la région », « au Rhône », « aux Ardennes », « à l’intercommunalité »."""
+    for article, contracted in (("le ", "au "), ("les ", "aux ")):
+        if zone.startswith(article):
+            return contracted + zone.removeprefix(article)
+    return f"à {zone}"
 
 
 def reliability_words(reliability: str, period: str, coverage: float | None) -> str:
@@ -167,6 +184,12 @@ def plural(count: float, singular: str, many: str | None = None) -> str:
     """« 1 commune », « 133 communes »: French takes the plural from two."""
     noun = singular if abs(count) < 2 else many or singular + "s"
     return f"{french.number(count)}{french.NO_BREAK}{noun}"
+
+
+def typography(text: str) -> str:
+    """No-break spaces before « : ; ? ! » % » and after « «, so that no line begins with a mark."""
+    text = re.sub(r" (?=[;?!%»](?:\W|$))", french.NARROW, text)
+    return re.sub(r"(?<=«) ", french.NARROW, re.sub(r" (?=:(?:\s|$))", french.NO_BREAK, text))
 
 
 # --- formulas --------------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ class _Styles:
 
 
 def _zones(report: Report, role: str) -> list[Zone]:
-    return list(dict.fromkeys(figure.zone for figure in report.figures if figure.zone.role == role))
+    return [zone for zone in report.zones if zone.role == role]
 
 
 def _table(

@@ -1,0 +1,197 @@
+"""The report model: what is compared, what is said, what is not known."""
+
+import pytest
+from report_frames import membership_table, source_use, value_row, values_table
+
+from diagnostics.errors import GeographyError
+from diagnostics.reporting import Vigilance
+from diagnostics.reporting.build import dataset_ids
+
+NARROW, NO_BREAK = "\u202f", "\u00a0"
+
+
+def block_of(report, indicator_id):
+    return next(block for block in report.blocks if block.indicator_id == indicator_id)
+
+
+def row_of(rows, name):
+    return next(row for row in rows if row.figure.zone.name == name)
+
+
+def test_the_perimeter_is_told_in_facts(report):
+    facts = report.perimeter
+    assert report.title == "Diagnostic territorial de santé du PETR Val de Test"
+    assert (facts.commune_count, facts.population, facts.area_km2) == (3, 12345, 200.0)
+    assert [zone.code for zone in facts.epci] == ["200000011", "200000012"]
+    assert [zone.code for zone in facts.departements] == ["54", "57"]
+
+
+def test_every_departement_covered_is_a_benchmark_of_its_own(report):
+    names = [row.figure.zone.name for row in block_of(report, "unemployment_rate_rp").benchmarks]
+    assert names == ["Meurthe-et-Moselle", "Moselle", "Grand Est", "France"]
+
+
+def test_comparisons_follow_the_interval(report):
+    benchmarks = block_of(report, "unemployment_rate_rp").benchmarks
+    assert (row_of(benchmarks, "Grand Est").verdict, row_of(benchmarks, "Grand Est").words) == (
+        "worse", "plus défavorable que la région",
+    )  # fmt: skip
+    assert row_of(benchmarks, "Meurthe-et-Moselle").words == "comparable à Meurthe-et-Moselle"
+    assert row_of(benchmarks, "Moselle").words == "plus favorable que la Moselle"
+
+
+def test_without_interval_only_the_gap_is_said(report):
+    benchmarks = block_of(report, "living_alone").benchmarks
+    assert row_of(benchmarks, "Grand Est").words == f"2,2{NO_BREAK}points de plus que la région (sans test)"
+    assert row_of(benchmarks, "Grand Est").verdict == "not_compared"
+
+
+def test_another_vintage_is_not_compared(report):
+    france = row_of(block_of(report, "living_alone").benchmarks, "France")
+    assert france.words == "millésimes différents, non comparés"
+    assert france.notes == ("millésime 2021",)
+
+
+def test_counts_are_never_compared_with_larger_zones(report):
+    assert all(not row.words for row in block_of(report, "pop_municipal").benchmarks)
+
+
+def test_a_benchmark_that_is_not_whole_says_so(report):
+    region = row_of(block_of(report, "unemployment_rate_rp").benchmarks, "Grand Est")
+    assert region.notes == (f"couvre 99,9{NARROW}% de la population",)
+
+
+def test_a_published_median_lists_the_members_and_never_one_figure(report):
+    block = block_of(report, "income_median_uc")
+    assert (block.kind, block.own) == ("members", None)
+    assert [row.figure.value for row in block.members] == [21340.0, 24110.0]
+    assert "ne se calcule pas pour l’ensemble du territoire" in block.reading
+
+
+def test_a_context_value_stays_context(report):
+    block = block_of(report, "apa_rate")
+    assert (block.kind, block.own, block.members) == ("context", None, ())
+    assert block.reading.startswith("Donnée de contexte")
+
+
+def test_an_old_figure_is_flagged(report):
+    assert block_of(report, "pop_density").own.notes == ("repère calculé antérieurement (millésime 2021)",)
+
+
+def test_a_masked_value_leaves_the_model(report):
+    masked = [figure for figure in report.figures if figure.reliability == "masked"]
+    assert masked
+    assert all(figure.value is None and figure.numerator is None for figure in masked)
+
+
+@pytest.mark.parametrize(
+    ("label", "reason", "partial"),
+    [
+        ("Refus de soins", "Donnée fermée, détenue par la CPAM.", False),
+        ("Évènements rares", "Masqué", False),
+        ("Indicateur retenu", "41,2", False),
+        ("Accès aux généralistes", "Absent des données embarquées ; se calcule avec : dossier miroir", False),
+        ("Indicateur absent", "Aucune valeur publiée", False),
+        ("Logements anciens", "couvre 97,5", True),
+        ("Niveau de vie médian", "Publié pour chaque EPCI seulement", True),
+        ("Bénéficiaires de l’APA", "seuls des repères sont publiés", True),
+    ],
+)
+def test_what_is_not_known_has_its_reason(report, label, reason, partial):
+    entry = next(item for item in report.unknown if item.label == label)
+    assert reason in entry.reason
+    assert entry.partial is partial
+
+
+def test_each_axis_opens_with_its_most_unfavourable_gap(report):
+    access, autonomy, mental = report.sections
+    assert access.finding.startswith("Taux de chômage : 14,")
+    assert "dépasse ce que le hasard explique" in access.finding
+    assert access.finding_verdict == "worse"
+    assert "n’est pas testé" in autonomy.finding
+    assert "n’alimente encore cet axe" in mental.finding
+
+
+def test_fragile_values_are_never_the_finding(build):
+    rows = [
+        value_row("unemployment_rate_rp", "cls", "val-test", 90.0, ci_low=50.0, ci_high=99.0, reliability="unstable"),
+        value_row("unemployment_rate_rp", "region", "44", 12.0),
+        value_row("living_alone", "cls", "val-test", 21.0),
+        value_row("living_alone", "region", "44", 20.0),
+    ]
+    built = build(values_table(*rows))
+    assert built.sections[0].finding.startswith("Personnes vivant seules")
+
+
+def test_an_indicator_of_two_axes_is_detailed_once(report):
+    autonomy = report.sections[1]
+    line = next(line for line in autonomy.overview if line.block.indicator_id == "living_alone")
+    assert line.section_title == "Accès aux soins"
+    assert "living_alone" not in [block.indicator_id for block in autonomy.blocks]
+
+
+def test_general_indicators_no_axis_claims_make_the_portrait(report):
+    assert [block.indicator_id for block in report.portrait.blocks] == ["pop_municipal", "pop_density"]
+
+
+def test_maps_are_numbered_and_credited(report):
+    figure = block_of(report, "unemployment_rate_rp").map
+    assert figure.number == 1
+    assert "Source : Insee, Fichier insee_rp (2022)." in figure.caption
+
+
+def test_a_commune_is_compared_with_its_intercommunality_and_seen_by_iris(commune_report):
+    block = block_of(commune_report, "unemployment_rate_rp")
+    assert commune_report.title == "Diagnostic territorial de santé d’Échirolles"
+    assert [row.figure.zone.type for row in block.benchmarks] == ["epci", "departement", "france"]
+    assert block.benchmarks[0].words == "comparable à l’intercommunalité"
+    (matrix,) = commune_report.iris
+    assert [zone.name for zone, _ in matrix.rows] == ["Centre", "Village", "Échirolles"]
+    assert matrix.rows[1][1][0].value is None
+
+
+def test_a_figure_published_for_the_very_same_zone_is_the_territory_s_own(commune_report):
+    assert block_of(commune_report, "income_median_uc").own.figure.value == 19500.0
+
+
+def test_the_latest_vintage_is_shown_and_compared_with_its_own(build):
+    rows = [
+        value_row("living_alone", zone_type, code, value, period=period)
+        for zone_type, code in (("cls", "val-test"), ("region", "44"))
+        for value, period in ((30.0, "2018-2022"), (20.0, "2023"))
+    ]
+    block = block_of(build(values_table(*rows)), "living_alone")
+    assert (block.period, block.own.figure.value, block.benchmarks[0].figure.value) == ("2023", 20.0, 20.0)
+
+
+def test_points_of_vigilance_go_to_their_axis(build, petr_values):
+    point = Vigilance("a2", "L’isolement des aînés s’aggrave.", "Petits effectifs.")
+    built = build(petr_values, points_of_vigilance=[point])
+    assert [section.vigilance for section in built.sections] == [(), (point,), ()]
+
+
+def test_sources_are_numbered_and_those_not_read_say_so(build, petr_values):
+    read = build(petr_values, sources=[source_use("cog"), source_use("insee_rp")])
+    assert [(note.number, note.use.dataset_id, note.fetched) for note in read.sources] == [
+        (1, "insee_rp", True),
+        (2, "cog", True),
+    ]
+    (unread,) = build(petr_values, sources=[]).sources
+    assert (unread.fetched, unread.use.title, unread.use.sha256) == (False, "Recensement de la population", None)
+
+
+def test_order_of_rows_does_not_matter(build, petr_values, zones, membership):
+    first = build(petr_values)
+    shuffled = {"zones": zones.sample(frac=1, random_state=4), "membership": membership.sample(frac=1, random_state=5)}
+    mixed = build(petr_values.sample(frac=1, random_state=3), **shuffled)
+    assert first == mixed
+
+
+def test_a_territory_without_communes_is_refused(build, petr_values):
+    with pytest.raises(GeographyError, match="PETR Val de Test"):
+        build(petr_values, membership=membership_table({"54001": {"epci": "1"}}))
+
+
+@pytest.mark.parametrize("cell", ["a_1, b2", "a_1;b2", ["a_1", "b2"], "a_1 b2 a_1"])
+def test_dataset_identifiers_are_read_from_any_list(cell):
+    assert dataset_ids(cell) == ("a_1", "b2")
