@@ -214,6 +214,7 @@ def _coverage(
     gone = reference.splits[~reference.splits["new_code"].isin(communes["code"])]
     communes.loc[communes["code"].isin(gone["old_code"]), "origin"] = FORMER
 
+    # Once more over the whole: the added land must match its neighbours, and closing a gap can leave a slit beside it.
     clean = shapely.coverage_clean(_without_shreds(clean), gap_width=WIDEST_GAP_M)
     if not shapely.coverage_is_valid(clean) or shapely.is_empty(clean).any():
         raise GeographyError(
