@@ -93,6 +93,9 @@ def _member_blocks(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path
 
 
 def _stream_blocks(path: Path) -> Iterator[bytes]:
+    if path.stat().st_size == 0:
+        # gzip takes no bytes at all for a whole, empty stream.
+        raise SourceError(f"Fichier {path.name} : vide")
     try:
         with OPENERS[path.suffix.lower()](path, "rb") as stream:
             yield from _read(stream)

@@ -82,7 +82,8 @@ def probe(source: Source, distribution: Distribution, web: Web) -> ProbeResult:
 
 
 def _problem(answer: Answer, kind: str, name: str) -> str:
-    if answer.status != HTTPStatus.OK:
+    # A Range asked of an empty file is answered 416.
+    if answer.status not in (HTTPStatus.OK, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
         return f"statut HTTP {answer.status}"
     expected = EXPECTED.get(Path(name).suffix.lower())
     if kind in ("vide", "html") or (expected is not None and kind != expected):

@@ -34,6 +34,8 @@ AGENT = "diagnostic-cls (diagnostic territorial de sante ; donnees ouvertes)"
 TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 # Melodi announces 30 requests a minute; the margin covers clocks that differ.
 PER_MINUTE = {"api.insee.fr": 28}
+# A quota without a stated delay is usually by the minute: six tries must outlast one.
+QUOTA_WAIT = 15.0
 HEAD_BYTES = 1 << 16
 
 
@@ -111,8 +113,30 @@ class _UnsteadyError(Exception):
         self.after = after
 
 
+class Pace:
+    """No more than so many requests a minute to a host, over all clients of this process."""
+
+    def __init__(self, per_minute: Mapping[str, int], sleep: Callable[[float], None], clock: Callable[[], float]):
+        self._per_minute, self._sleep, self._clock = per_minute, sleep, clock
+        self._past: dict[str, deque[float]] = defaultdict(deque)
+        self._lock = Lock()
+
+    def wait(self, host: str) -> None:
+        allowed = self._per_minute.get(host)
+        if allowed is None:
+            return
+        with self._lock:
+            past = self._past[host]
+            if len(past) == allowed:
+                self._sleep(max(0.0, past.popleft() + 60 - self._clock()))
+            past.append(self._clock())
+
+
+SHARED_PACE = Pace(PER_MINUTE, time.sleep, time.time)
+
+
 class Web:
-    """One polite client for all producers. `transport`, `sleep` and `clock` are there for tests.
+    """One polite client for all producers. `transport`, `sleep`, `clock` and `pace` are there for tests.
 
     Proxies come from the usual variables, authorities from SSL_CERT_FILE or SSL_CERT_DIR, and one more from
     DIAGNOSTIC_CA (PEM), for networks that inspect TLS.
@@ -125,11 +149,11 @@ class Web:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
-        per_minute: Mapping[str, int] = PER_MINUTE,
+        pace: Pace | None = None,
     ):
         self.patience = patience or Patience()
         self._sleep, self._clock = sleep, clock
-        self._pace = _Pace(per_minute, sleep, clock)
+        self._pace = pace or SHARED_PACE
         self._client = httpx.Client(
             transport=transport,
             verify=_authorities(),
@@ -286,8 +310,10 @@ class Web:
         )
 
         def wait(state: tenacity.RetryCallState) -> float:
-            asked = state.outcome.exception().after
-            return backoff(state) if asked is None else asked
+            error = state.outcome.exception()
+            if error.after is not None:
+                return error.after
+            return backoff(state) + (QUOTA_WAIT if error.status == HTTPStatus.TOO_MANY_REQUESTS else 0)
 
         def too_long(state: tenacity.RetryCallState) -> bool:
             asked = state.outcome.exception().after or 0
@@ -306,25 +332,6 @@ class Web:
             tries = retrying.statistics["attempt_number"]
             asked = f" ; le serveur demande d'attendre {error.after:.0f} s" if error.after else ""
             raise WebError(f"{error} ({tries} essai(s)){asked}", status=error.status, lasting=False) from error
-
-
-class _Pace:
-    """No more than so many requests a minute to a host, in this process."""
-
-    def __init__(self, per_minute: Mapping[str, int], sleep: Callable[[float], None], clock: Callable[[], float]):
-        self._per_minute, self._sleep, self._clock = per_minute, sleep, clock
-        self._past: dict[str, deque[float]] = defaultdict(deque)
-        self._lock = Lock()
-
-    def wait(self, host: str) -> None:
-        allowed = self._per_minute.get(host)
-        if allowed is None:
-            return
-        with self._lock:
-            past = self._past[host]
-            if len(past) == allowed:
-                self._sleep(max(0.0, past.popleft() + 60 - self._clock()))
-            past.append(self._clock())
 
 
 class _Part:

@@ -29,7 +29,7 @@ from producer import (
 
 from diagnostics.errors import SourceError
 from diagnostics.sources.fetch import fetch
-from diagnostics.sources.web import Patience, Web, WebError
+from diagnostics.sources.web import Pace, Patience, Web, WebError
 
 BODY = table(200)
 
@@ -129,6 +129,12 @@ def test_retry_after_beyond_patience_is_not_waited_for(get, producer):
         get(status(429, Retry_After="86400"))
     assert producer.time.slept == []
     assert not caught.value.lasting
+
+
+def test_a_quota_without_a_delay_is_outlasted(get, producer):
+    with pytest.raises(WebError, match="429"):
+        get(status(429))
+    assert sum(producer.time.slept) > 60
 
 
 def test_a_meaningless_retry_after_leaves_the_ordinary_wait(get, producer):
@@ -363,7 +369,7 @@ def test_the_pace_of_a_host_is_kept(producer, tmp_path):
     for i in range(4):
         producer.serve(f"/{i}.csv", whole(BODY))
     source = card(*(producer.url(f"/{i}.csv") for i in range(4)))
-    web = producer.web(per_minute={"127.0.0.1": 2})
+    web = producer.web(pace=Pace({"127.0.0.1": 2}, producer.time.sleep, producer.time.clock))
     for distribution in source.distributions:
         fetch(source, distribution, storage_in(tmp_path), web=web)
     assert producer.time.slept == [60.0, 0.0]
