@@ -206,7 +206,8 @@ def cut(body: bytes, at: int, **headers: str) -> Behaviour:
     """Announces everything, sends `at` bytes and hangs up."""
 
     def behave(handler: Handler) -> None:
-        handler.answer(200, body[:at], {"Content-Length": str(len(body)), **headers})
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        handler.answer(200, body[:at], {"Content-Length": str(len(body)), **sent})
         handler.hang_up()
 
     return behave

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
+import resource
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
+import time
 import zipfile
 from email.utils import formatdate
 
@@ -79,7 +81,16 @@ def test_a_file_already_here_asks_nothing(get, producer):
 
 
 @pytest.mark.parametrize(
-    ("code", "meaning"), [(403, "interdit"), (404, "introuvable"), (405, "refusée"), (410, "retiré")]
+    ("code", "meaning"),
+    [
+        (400, "refusée"),
+        (401, "réservé"),
+        (418, "418"),
+        (403, "interdit"),
+        (404, "introuvable"),
+        (405, "refusée"),
+        (410, "retiré"),
+    ],
 )
 def test_a_permanent_refusal_is_asked_once_and_says_what_to_do(get, producer, tmp_path, code, meaning):
     with pytest.raises(WebError) as caught:
@@ -164,6 +175,12 @@ def test_a_cut_at_half_is_resumed_by_range(get, producer):
     assert (resumed["Range"], resumed["If-Range"]) == (f"bytes={half}-", '"v1"')
 
 
+def test_last_modified_is_enough_to_resume(get, producer):
+    date = "Mon, 02 Mar 2026 10:00:00 GMT"
+    assert get(cut(BODY, 100, Last_Modified=date), whole(BODY, last_modified=date)).path.read_bytes() == BODY
+    assert producer.asked[1].headers["If-Range"] == date
+
+
 def test_a_file_that_changed_during_the_cut_is_taken_again_from_the_start(get, producer):
     other = table(150)
     raw = get(cut(BODY, len(BODY) // 2, ETag='"v1"'), whole(other, etag='"v2"'))
@@ -226,6 +243,48 @@ def test_a_stall_is_broken_off_and_resumed(get, producer):
 
 def test_a_connection_closed_without_a_word_is_tried_again(get):
     assert get(hang_up, whole(BODY)).path.read_bytes() == BODY
+
+
+def test_a_refused_connection_is_tried_again_then_told(producer, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    source = card(f"https://127.0.0.1:{port}/pop.csv")
+    with pytest.raises(WebError, match=r"connexion impossible à 127\.0\.0\.1.*6 essai") as caught:
+        fetch(source, source.distributions[0], storage_in(tmp_path), web=producer.web())
+    assert not caught.value.lasting
+    assert len(producer.time.slept) == 5
+
+
+def test_two_at_once_cost_one_download(producer, tmp_path):
+    def slowly(handler):
+        time.sleep(0.3)
+        whole(BODY)(handler)
+
+    source = card(producer.serve("/pop.csv", slowly))
+    arrived = []
+
+    def run():
+        web = producer.web()
+        arrived.append(fetch(source, source.distributions[0], storage_in(tmp_path), web=web).path.read_bytes())
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert arrived == [BODY] * 3
+    assert len(producer.asked) == 1
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_file(get, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(SourceError, match="écriture impossible"):
+            get(whole(table(900)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "pop.csv" not in left_behind(tmp_path)
 
 
 def test_a_drip_does_not_outlast_the_overall_bound(producer, tmp_path):
