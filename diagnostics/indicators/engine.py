@@ -316,19 +316,67 @@ def _finish(
     versions: dict[str, str],
     computed_at: datetime.datetime,
 ) -> pa.Table:
-    """Intervals, flags and the comparison with France, then the columns of the public table."""
-    frame = db.sql("select * from results order by indicator_id, zone_type, zone_code, period").df()
-    blocks = []
+    """Intervals, flags and the comparison with France, then the columns of the public table.
+
+    Only numbers leave DuckDB: two million rows of repeated words would cost more than all the rest.
+    """
+    db.execute("create table named as select row_number() over (order by indicator_id) - 1 as rank, * from spec")
+    db.execute(
+        """
+        create table ordered as
+        select n.rank, r.*, case when (r.zone_type, r.zone_code) <> (?, ?) then b.value end as benchmark
+        from results r
+        join named n using (indicator_id)
+        left join results b on b.indicator_id = r.indicator_id and b.period = r.period
+                           and b.zone_type = ? and b.zone_code = ?
+        order by n.rank, r.zone_type, r.zone_code, r.period
+        """,
+        [*BENCHMARK, *BENCHMARK],
+    )
+    numbers = db.sql(
+        "select rank, numerator, denominator, value, coverage, secret, benchmark from ordered"
+    ).fetchnumpy()
+    names = [row[0] for row in db.sql("select indicator_id from named order by rank").fetchall()]
+    ranks = np.asarray(numbers.pop("rank"))
+    edges = np.searchsorted(ranks, np.arange(len(names) + 1))
+    said = []
+    for name, start, end in zip(names, edges, edges[1:], strict=False):
+        rows = pd.DataFrame({key: np.ma.filled(column[start:end], np.nan) for key, column in numbers.items()})
+        said.append(_dictionary_encoded(_said_of(rows, *computable[name])))
+    db.register("said_frame", pa.concat_tables(said))
     datasets = _datasets(db)
-    for indicator_id, rows in frame.groupby("indicator_id", sort=True):
-        indicator, formula = computable[indicator_id]
-        blocks.append(_present(rows, indicator, formula).assign(
-            dataset_ids=",".join(datasets.get(indicator_id, [])),
-            source_version=";".join(versions[d] for d in datasets.get(indicator_id, []) if d in versions),
-            computed_at=computed_at,
-        ))  # fmt: skip
-    values = pd.concat(blocks, ignore_index=True)[list(VALUE_COLUMNS)]
-    return pa.Table.from_pandas(values, preserve_index=False)
+    db.register(
+        "about_frame",
+        pd.DataFrame(
+            {
+                "rank": range(len(names)),
+                "unit": [computable[n][0].unit for n in names],
+                "dataset_ids": [",".join(datasets.get(n, [])) for n in names],
+                "source_version": [";".join(versions[d] for d in datasets.get(n, []) if d in versions) for n in names],
+            }
+        ),
+    )
+    return db.execute(
+        f"""
+        select {", ".join(VALUE_COLUMNS[:4])}, s.numerator, s.denominator, s.value, unit, ci_low, ci_high,
+               method, reliability, coverage, comparison, dataset_ids, source_version, ?::timestamptz as computed_at
+        from ordered o positional join said_frame s join about_frame a on a.rank = o.rank
+        """,
+        [computed_at],
+    ).to_arrow_table()
+
+
+def _dictionary_encoded(frame: pd.DataFrame) -> pa.Table:
+    """Words as indices: each column holds a handful of them, repeated over every zone of France."""
+    columns = {
+        name: pa.array(pd.Categorical(column)).cast(_WORDS) if name in _WORD_COLUMNS else pa.array(column.to_numpy())
+        for name, column in frame.items()
+    }
+    return pa.table(columns)
+
+
+_WORDS = pa.dictionary(pa.int32(), pa.string())
+_WORD_COLUMNS = ("method", "reliability", "comparison")
 
 
 def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
@@ -340,37 +388,36 @@ def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     return dict(rows)
 
 
-def _present(rows: pd.DataFrame, indicator: Indicator, formula: Formula) -> pd.DataFrame:
-    """One indicator's rows, with what may be said of them: interval, reliability, comparison."""
-    multiplier = getattr(formula, "multiplier", 1.0)
-    rows = rows.reset_index(drop=True)
+def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula) -> pd.DataFrame:
+    """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison."""
     masked, unstable = _secrecy(rows, indicator)
     withheld = masked | (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
-    for column in ("numerator", "denominator", "value"):
-        rows.loc[withheld, column] = np.nan
-    method = formula.kind
-    rows["ci_low"] = rows["ci_high"] = np.nan
+    said = rows[["numerator", "denominator", "value"]].copy()
+    said.loc[withheld] = np.nan
+    note = f"; {indicator.method_note}" if indicator.method_note else ""
+    method = formula.kind + note
+    said["ci_low"] = said["ci_high"] = np.nan
+    said["method"] = method
     if indicator.interval != "none":
-        interval = getattr(rates, indicator.interval)(rows["numerator"], rows["denominator"], multiplier=multiplier)
-        rows["ci_low"], rows["ci_high"] = interval["ci_low"], interval["ci_high"]
-        rows["method"] = np.where(interval["ci_low"].notna(), method + "; " + interval["method"].astype(str), method)
-    else:
-        rows["method"] = method
-    if indicator.method_note:
-        rows["method"] = rows["method"].astype(str) + "; " + indicator.method_note
-    rows["reliability"] = np.select(
+        interval = getattr(rates, indicator.interval)(
+            said["numerator"], said["denominator"], multiplier=getattr(formula, "multiplier", 1.0)
+        )
+        said["ci_low"], said["ci_high"] = interval["ci_low"], interval["ci_high"]
+        said["method"] = (formula.kind + "; " + interval["method"] + note).where(interval["ci_low"].notna(), method)
+    said["reliability"] = np.select(
         [masked, (rows["coverage"] < 1 - 1e-9).to_numpy(), unstable],
         ["masked", "incomplete", "unstable"],
-        default={"observed": "ok"}.get(indicator.nature, indicator.nature),
+        default="ok" if indicator.nature == "observed" else indicator.nature,
     )
-    rows["unit"] = indicator.unit
-    rows["comparison"] = _against_benchmark(rows, indicator)
-    return rows
+    said["comparison"] = comparison.compare(
+        said["value"], said["ci_low"], said["ci_high"], rows["benchmark"], indicator.direction
+    )
+    return said
 
 
 def _secrecy(rows: pd.DataFrame, indicator: Indicator) -> tuple[np.ndarray, np.ndarray]:
     """(masked, unstable) by the rule that the indicator declares, and the producer's own secret."""
-    secret = rows["secret"].fillna(False).to_numpy(dtype=bool) & (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
+    secret = (rows["secret"].fillna(0) == 1).to_numpy() & (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
     flags = np.full(len(rows), "ok", dtype=object)
     if indicator.secrecy == "census":
         flags = reliability.flag_census(rows["denominator"])
@@ -379,13 +426,3 @@ def _secrecy(rows: pd.DataFrame, indicator: Indicator) -> tuple[np.ndarray, np.n
     # What could not be added up at all is incomplete, not masked.
     known = rows["value"].notna().to_numpy()
     return secret | ((flags == "masked") & known), (flags == "unstable") & known
-
-
-def _against_benchmark(rows: pd.DataFrame, indicator: Indicator) -> pd.Series:
-    zone_type, zone_code = BENCHMARK
-    is_benchmark = (rows["zone_type"] == zone_type) & (rows["zone_code"] == zone_code)
-    benchmark = rows.loc[is_benchmark].set_index("period")["value"]
-    labels = comparison.compare(
-        rows["value"], rows["ci_low"], rows["ci_high"], rows["period"].map(benchmark), indicator.direction
-    )
-    return pd.Series(labels, index=rows.index).mask(is_benchmark, "not_compared")
