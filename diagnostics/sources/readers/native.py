@@ -38,13 +38,13 @@ def read_dbf(
 ) -> duckdb.DuckDBPyRelation:
     """A dBase table as text; deleted records are left out."""
     content = path.read_bytes()
-    if len(content) < 32:
-        raise _broken_dbf(path, f"{len(content)} octets")
-    records, start, width = struct.unpack_from("<xxxxIHH", content)
+    records, start, width = struct.unpack_from("<xxxxIHH", content.ljust(32))
+    if len(content) < start + records * width:
+        raise _broken_dbf(path, f"{records} enregistrements de {width} octets annoncés, {len(content)} octets trouvés")
     fields = [content[i : i + 32] for i in range(32, start - 31, 32)]
     widths = [field[16] for field in fields]
-    if sum(widths) + 1 != width or len(content) < start + records * width:
-        raise _broken_dbf(path, f"{records} enregistrements de {width} octets annoncés, {len(content)} octets trouvés")
+    if sum(widths) + 1 != width:
+        raise _broken_dbf(path, f"{len(fields)} colonnes de {sum(widths)} octets pour des lignes de {width}")
     lines = [content[start + i * width : start + (i + 1) * width] for i in range(records)]
     ends = list(itertools.accumulate(widths, initial=1))
     columns = {
