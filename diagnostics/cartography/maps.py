@@ -292,19 +292,18 @@ def _distribution(
 ) -> None:
     """Histogram and marks on one axis."""
     known = values[np.isfinite(values)]
-    marked = [float(mark.value) for mark in context.marks if mark.value is not None]
-    if not len(known) and not marked:
-        page.lines(column.left, top, ["Aucune valeur publiable."], sheet.SMALL, gid="nothing")
+    marked = np.array([mark.value if mark.is_known else np.nan for mark in context.marks], dtype=float)
+    on_axis = [*known, *marked[np.isfinite(marked)]]
+    if not len(known):
+        top = page.lines(column.left, top, ["Aucune valeur publiable."], sheet.SMALL, gid="nothing") - 8
+    if not on_axis:
         return
-    axis = sheet.Axis.over([*known, *marked], column.left, column.right)
+    axis = sheet.Axis.over(on_axis, column.left, column.right)
     if len(known):
         top = sheet.draw_histogram(page, axis, top, values=known, breaks=breaks, colours=colours, spec=spec) - 8
     if context.marks:
-        place = class_indices([np.nan if m.value is None else m.value for m in context.marks], breaks)
-        colour_of = {mark.label: colours[i] for mark, i in zip(context.marks, place, strict=True)}
-        sheet.draw_marks(
-            page, axis, top, column.bottom, marks=context.marks, colour_of=colour_of, decimals=spec.decimals
-        )
+        fills = [colours[i] for i in class_indices(marked, breaks)]
+        sheet.draw_marks(page, axis, top, column.bottom, marks=context.marks, fills=fills, decimals=spec.decimals)
 
 
 @dataclass(frozen=True)
@@ -417,7 +416,7 @@ def save(figure: Figure, folder: UPath | FilePath, stem: str) -> tuple[UPath, UP
         _indexed(figure).save(stream, format="png", dpi=(sheet.DPI, sheet.DPI))
     settings = {"svg.hashsalt": "diagnostic-cls", "svg.fonttype": "path"}
     with matplotlib.rc_context(settings), replacing(targets[1]) as temporary, temporary.open("wb") as stream:
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Title": figure.get_label()})
     return targets
 
 

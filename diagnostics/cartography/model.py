@@ -58,6 +58,10 @@ class Mark:
     value: float | None
     role: Role
 
+    @property
+    def is_known(self) -> bool:
+        return self.value is not None and np.isfinite(self.value)
+
 
 @dataclass(frozen=True, eq=False)
 class MapContext:
@@ -108,7 +112,7 @@ def checked(zones: gpd.GeoDataFrame, context: MapContext) -> gpd.GeoDataFrame:
         raise GeographyError(
             f"carte : zones en {zones.crs}, fond de carte en {context.epci.crs} ; reprojeter par `to_crs`"
         )
-    unknown = sorted(set(zones["status"]) - set(STATUSES))
+    unknown = sorted(set(map(str, zones["status"])) - set(STATUSES))
     if unknown:
         raise GeographyError(f"carte : statut(s) inconnu(s) {', '.join(unknown)} ; attendu : {', '.join(STATUSES)}")
     if not len(zones):

@@ -171,6 +171,7 @@ def circle(x: float, y: float, radius: float) -> Path:
 def open_page(spec: MapSpec) -> tuple[Page, Box, Box]:
     """A page with its title and foot; the boxes left for the map and for the column."""
     page = Page()
+    page.figure.set_label(spec.title)
     full = WIDTH - 2 * SIDE
     style = TITLE if fonts.width(spec.title, TITLE) <= full else LONG_TITLE
     top = page.lines(SIDE, HEIGHT - SIDE + 4, fonts.wrap(spec.title, style, full), style, gid="title")
@@ -421,7 +422,7 @@ def draw_marks(
     bottom: float,
     *,
     marks: Sequence[Mark],
-    colour_of: dict[str, str],
+    fills: Sequence[str],
     decimals: int,
 ) -> float:
     """One row a mark, label and value over its own track, all on the axis of the histogram; returns the bottom."""
@@ -430,7 +431,7 @@ def draw_marks(
     step = min(21.0, (top - bottom) / len(marks))
     if step < 14.0:
         raise DiagnosticError("carte : la légende ne laisse pas la place des repères ; en retirer")
-    own = next((m.value for m in marks if m.role == "territory" and m.value is not None), None)
+    own = next((m.value for m in marks if m.role == "territory" and m.is_known), None)
     if own is not None:
         x = axis.at(own)
         page.paths(
@@ -456,11 +457,11 @@ def draw_marks(
         page.paths(
             [Path([(axis.left, track), (axis.right, track)])], gid=f"mark-track-{i}", edge=PALE, line=0.5, zorder=9
         )
-        if mark.value is not None:
+        if mark.is_known:
             page.paths(
                 [circle(axis.at(mark.value), track, 3.4 if mark.role == "territory" else 2.6)],
                 gid=f"mark-dot-{i}",
-                fill=colour_of[mark.label],
+                fill=fills[i],
                 edge=INK,
                 line=1.1 if mark.role == "territory" else 0.6,
                 zorder=14,

@@ -135,6 +135,13 @@ def test_all_masked_says_so_and_draws_no_histogram(ground, context) -> None:
     assert "Aucune valeur publiable" in alternative_text(world.spec(), zones)
 
 
+def test_marks_stand_alone_when_no_zone_may_be_shown(ground, context) -> None:
+    marks = [Mark("CLS", float("nan"), "territory"), Mark("France", 2.0, "benchmark")]
+    figure = choropleth(world.spec(), world.zones(ground, status="masked"), context.with_marks(*marks))
+    assert list(world.texts(figure, "mark-value").values()) == ["n.d.", "2,0"]
+    assert world.texts(figure, "nothing")
+
+
 def test_a_single_value_is_one_class_named_by_it(ground, context) -> None:
     figure = choropleth(world.spec(), world.zones(ground).assign(value=3.25), context.with_marks())
     assert world.counts(figure) == [64]
@@ -232,6 +239,7 @@ def test_saved_files_are_the_same_twice_and_carry_their_own_letters(ground, cont
     ElementTree.fromstring(svg)
     assert "<text" not in svg
     assert "2026-" not in svg
+    assert "<dc:title>L’accès aux soins" in svg
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["carte.png", "carte.svg"]
 
 
