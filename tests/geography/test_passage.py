@@ -74,7 +74,7 @@ CELL = st.one_of(st.integers(0, 9), st.sampled_from(["secret", "missing"]))
 KNOWN = st.integers(0, 9)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(
     rule=st.sampled_from(["sum", "max", "keep", "mean:heads", "majority:heads"]),
     values=st.fixed_dictionaries(dict.fromkeys(CODES, CELL)),
@@ -89,7 +89,7 @@ def test_every_rule_does_what_a_plain_loop_does(rule, values, heads):
         assert carried[code] == (value if isinstance(value, str) else pytest.approx(value)), code
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(values=st.fixed_dictionaries(dict.fromkeys(CODES, CELL)))
 def test_the_account_of_a_sum_balances(values):
     rows = {**values, "97501": 5, "99999": 7}
