@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 
 from diagnostics import french
-from diagnostics.catalog.models import Formula, Term
+from diagnostics.catalog.models import Formula, ShareOverThreshold, Term
 
 # « Type de nom en clair » of the COG (INSEE): how a name takes its article. https://www.insee.fr/fr/information/2560684
 OF = {
@@ -45,8 +45,20 @@ DIRECTIONS = {
 
 PROFILES = {
     "embedded": "données embarquées",
-    "mirror": "dossier miroir de données ouvertes",
-    "official": "sources officielles",
+    "mirror": "données du dossier miroir",
+    "official": "données des sources officielles",
+}
+
+KINDS = {
+    "ratio": "rapport de sommes",
+    "density": "rapport de sommes",
+    "sum": "somme",
+    "weighted_mean": "moyenne pondérée",
+    "share_over_threshold": "part de population au-delà d’un seuil",
+    "published": "valeur publiée par le producteur",
+    "index": "rapport de sommes pondérées",
+    "growth": "taux annuel moyen d’évolution",
+    "median": "médiane des communes",
 }
 
 ZONE_TYPES = {
@@ -180,6 +192,12 @@ def coverage_words(coverage: float) -> str:
     return french.quantity(min(percent, 99.9) if coverage < 1 else percent, "%", 1)
 
 
+def method_words(method: str) -> str:
+    """The `method` of a value, its kind of formula in French."""
+    kind, separator, rest = method.partition(";")
+    return KINDS.get(kind, kind) + separator + rest
+
+
 def plural(count: float, singular: str, many: str | None = None) -> str:
     """« 1 commune », « 133 communes »: French takes the plural from two."""
     noun = singular if abs(count) < 2 else many or singular + "s"
@@ -224,7 +242,7 @@ def formula_words(formula: Formula, label: Callable[[str], str]) -> str:
     elif kind == "share_over_threshold":
         text = (
             f"part de [{roles['population']}] vivant dans les communes où [{roles['value']}] "
-            f"{_test_words(formula.test, formula.threshold)}{times}"
+            f"{_test_words(formula)}{times}"
         )
     elif kind == "published":
         text = f"[{roles['value']}], tel que publié pour la zone : ce chiffre ne se recompose pas à partir des communes"
@@ -241,14 +259,16 @@ def formula_words(formula: Formula, label: Callable[[str], str]) -> str:
     return sentence(text)
 
 
-def _test_words(test: str, threshold: float | list[float]) -> str:
-    values = threshold if isinstance(threshold, list) else [threshold]
-    shown = french.listing([_coefficient(value) for value in values])
+def _test_words(formula: ShareOverThreshold) -> str:
     words = {
         "<": "est inférieur à", "<=": "est inférieur ou égal à", ">": "est supérieur à",
         ">=": "est supérieur ou égal à", "=": "vaut", "in": "vaut l’une des valeurs",
-    }  # fmt: skip
-    return f"{words[test]} {shown}"
+    }[formula.test]  # fmt: skip
+    if formula.quantile is not None:
+        share = french.quantity(formula.quantile * 100, "%")
+        return f"{words} la valeur en dessous de laquelle vivent {share} des habitants de France"
+    values = formula.threshold if isinstance(formula.threshold, list) else [formula.threshold]
+    return f"{words} {french.listing([_coefficient(value) for value in values])}"
 
 
 def anchor(text: str) -> str:

@@ -289,7 +289,7 @@ def _long(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
         sheet.write_string(row, 13, narrative.RELIABILITY[figure.reliability], styles.text)
         _optional(sheet, row, 14, None if figure.coverage is None else figure.coverage * 100, styles.number(1))
         sheet.write_string(row, 15, VERDICTS[figure.comparison], styles.text)
-        sheet.write_string(row, 16, figure.method, styles.text)
+        sheet.write_string(row, 16, narrative.method_words(figure.method), styles.text)
         sheet.write_string(row, 17, ", ".join(figure.dataset_ids), styles.text)
         sheet.write_string(row, 18, figure.indicator_id, styles.text)
 

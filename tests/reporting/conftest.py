@@ -32,14 +32,19 @@ def catalog() -> Catalog:
         "people": {"label": "Population"},
         "income": {"label": "Niveau de vie médian"},
     }
+    observed = {
+        "geo": [{"type": "commune", "code": "C"}],
+        "period": "2022",
+        "values": {v: v.upper() for v in variables},
+    }
     source = Source.model_validate(
         {
             "id": "insee_rp", "title": "Recensement de la population", "producer": "Insee",
             "licence": "Licence Ouverte 2.0", "homepage": "https://exemple.invalid/rp", "theme": "population",
             "citation": "Insee, Recensement de la population 2022.", "variables": variables,
             "distributions": [
-                {"id": "main", "profiles": ["mirror"], "address": "mirror://insee_rp/rp.csv", "vintage": "2022",
-                 "layout": "export", "table": {"code": "CODGEO"}}
+                {"id": "main", "profiles": ["mirror", "embedded"], "address": "mirror://insee_rp/rp.csv",
+                 "vintage": "2022", "layout": "export", "observations": [observed]}
             ],
         }
     )  # fmt: skip

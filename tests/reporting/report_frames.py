@@ -76,13 +76,15 @@ def sample_values(
     }  # fmt: skip
     rows = []
     for indicator in catalog.indicators.values():
-        formula = indicator.formula_for(profile)
+        formula = indicator.formula_for(profile) if catalog.is_computable(indicator, profile) else None
         centre = centres.get(indicator.unit, 30.0)
         for zone_type, code in keys:
             published = formula is not None and formula.kind == "published"
-            context = indicator.id == "apa_rate_60plus"
-            snapshot = formula is None and bool(indicator.formulas)
-            if snapshot and zone_type in ("iris", "commune", "cls", "petr"):
+            context = indicator.nature == "context"
+            snapshot = formula is None and indicator.unavailable is None
+            if formula is None and not snapshot:
+                continue
+            if snapshot and zone_type in ("iris", "commune"):
                 continue
             if (published and zone_type in ("cls", "petr")) or (
                 context and zone_type not in ("departement", "region", "france")

@@ -5,7 +5,7 @@ from report_frames import membership_table, source_use, value_row, values_table
 
 from diagnostics.errors import GeographyError
 from diagnostics.reporting import Vigilance
-from diagnostics.reporting.build import dataset_ids
+from diagnostics.reporting.figures import dataset_ids
 
 NARROW, NO_BREAK = "\u202f", "\u00a0"
 
@@ -90,7 +90,11 @@ def test_a_masked_value_leaves_the_model(report):
         ("Refus de soins", "Donnée fermée, détenue par la CPAM.", False),
         ("Évènements rares", "Masqué", False),
         ("Indicateur retenu", "41,2", False),
-        ("Accès aux généralistes", "Absent des données embarquées ; se calcule avec : dossier miroir", False),
+        (
+            "Accès aux généralistes",
+            "Absent des données embarquées ; se calcule avec : données du dossier miroir",
+            False,
+        ),
         ("Indicateur absent", "Aucune valeur publiée", False),
         ("Logements anciens", "couvre 97,5", True),
         ("Niveau de vie médian", "Publié pour chaque EPCI seulement", True),

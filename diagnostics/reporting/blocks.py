@@ -1,0 +1,174 @@
+"""One indicator in full: its figures over the territory and its benchmarks, compared and put into words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from diagnostics.catalog import Catalog, Indicator
+from diagnostics.reporting import narrative
+from diagnostics.reporting.figures import Facts, quantity
+from diagnostics.reporting.model import Block, Figure, MapFigure, MapFile, Row, Verdict
+from diagnostics.reporting.place import Place
+from diagnostics.reporting.references import SourceNumbers
+from diagnostics.statistics.comparison import compare
+
+
+def _verdict(figure: Figure, benchmark: Figure, direction: str) -> Verdict:
+    if not (figure.tested and benchmark.known):
+        return "not_compared"
+    return str(compare([figure.value], [figure.low], [figure.high], [benchmark.value], direction)[0])
+
+
+def _compared(figure: Figure | None, benchmark: Figure | None, indicator: Indicator) -> tuple[Verdict, str, str]:
+    """Verdict, words and short words for `figure` against `benchmark`; no words where nothing can be said."""
+    if figure is None or benchmark is None or not (figure.known and benchmark.known):
+        return "not_compared", "", ""
+    if "sum" in _formula_kinds(indicator):
+        return "not_compared", "", ""  # a count against the count of a larger zone says nothing
+    if figure.period != benchmark.period:
+        return "not_compared", *(("millésimes différents, non comparés",) * 2)
+    verdict = _verdict(figure, benchmark, indicator.direction)
+    zone = benchmark.zone
+    words = partial(
+        narrative.comparison_words,
+        verdict,
+        figure.value,
+        benchmark.value,
+        unit=figure.unit,
+        decimals=figure.decimals,
+    )
+    return verdict, words(than=narrative.against(zone.type, zone.name, zone.of)), words()
+
+
+def _figure_notes(figure: Figure, period: str) -> tuple[str, ...]:
+    """What must be said under a figure: its flag, its coverage, a vintage that is not that of the block."""
+    words = narrative.reliability_words(figure.reliability, figure.period, figure.coverage)
+    notes = [words] if words and figure.reliability not in ("masked", "context") else []
+    if figure.known and figure.coverage is not None and figure.coverage < 1 and figure.reliability != "incomplete":
+        notes.append(f"couvre {narrative.coverage_words(figure.coverage)} de la population")
+    if figure.period != period and figure.reliability != "snapshot":
+        notes.append(f"millésime {figure.period}")
+    return tuple(notes)
+
+
+def block_of(indicator: Indicator, facts: Facts, place: Place, numbers: SourceNumbers) -> Block | None:
+    """The block of one indicator, or None when no zone of the report has a value for it."""
+    own = facts.own(indicator.id)
+    own = own if own and own.known else None
+    period = own.period if own else None
+    members = [f for z in place.members if (f := facts.find(indicator.id, z, period))]
+    benchmarks = [f for z in place.benchmarks if (f := facts.find(indicator.id, z, period)) and f.known]
+    if not own and not any(f.known for f in members) and not benchmarks:
+        return None
+    kind = "measured" if own else "members" if any(f.known for f in members) else "context"
+    if period is None:
+        reference = next((f for f in members if f.known), None) or benchmarks[0]
+        period = reference.period
+    main = next((f for f in benchmarks if f.zone == place.main), None)
+    member_rows = tuple(Row(f, *_compared(f, main, indicator), _figure_notes(f, period)) for f in members)
+    benchmark_rows = tuple(Row(f, *_compared(own, f, indicator), _figure_notes(f, period)) for f in benchmarks)
+    used = [own, *members, *benchmarks] if own else [*members, *benchmarks]
+    block = Block(
+        anchor=f"indicateur-{narrative.anchor(indicator.id)}",
+        indicator_id=indicator.id,
+        label=indicator.label,
+        short=indicator.short,
+        unit=indicator.unit,
+        decimals=indicator.decimals,
+        direction=indicator.direction,
+        kind=kind,
+        countable="sum" in _formula_kinds(indicator),
+        aggregable="published" not in _formula_kinds(indicator),
+        period=period,
+        reading="",
+        own=Row(own, own.comparison, "", "", _figure_notes(own, period)) if own else None,
+        members=member_rows if kind != "context" else (),
+        benchmarks=benchmark_rows,
+        map=None,
+        definition=narrative.sentence(indicator.definition),
+        formula=_formula(indicator, facts),
+        method_note=narrative.sentence(indicator.method_note),
+        reserve=narrative.sentence(indicator.reserve),
+        notes=_block_notes(indicator, facts, place, own),
+        source_numbers=numbers.of(i for f in used for i in f.dataset_ids),
+    )
+    return replace(block, reading=_reading(block, place))
+
+
+def _formula_kinds(indicator: Indicator) -> set[str]:
+    """Kinds of its formulas over all profiles: a snapshot may rest on a formula that this profile has not."""
+    return {formula.kind for formula in (indicator.formula, *indicator.formulas.values()) if formula}
+
+
+def _block_notes(indicator: Indicator, facts: Facts, place: Place, own: Figure | None) -> tuple[str, ...]:
+    notes = []
+    if indicator.nature == "modelled":
+        notes.append("Estimation par modèle : ce chiffre n’est pas observé.")
+    if own and own.reliability == "unstable":
+        notes.append("Valeur fragile : petits effectifs, à lire avec son intervalle.")
+    communes = [f for z in place.communes if (f := facts.find(indicator.id, z, own.period if own else None))]
+    masked = sum(f.reliability == "masked" for f in communes)
+    if masked and len(place.communes) > 1:
+        notes.append(
+            f"Valeurs communales masquées : {narrative.plural(masked, 'commune')} sur {len(place.communes)}, "
+            "faute d’effectifs suffisants."
+        )
+    return tuple(notes)
+
+
+def _formula(indicator: Indicator, facts: Facts) -> str:
+    formula = indicator.formula_for(facts.profile)
+    if formula is None:
+        return ""
+    return narrative.formula_words(formula, variable_label(facts.catalog))
+
+
+def variable_label(catalog: Catalog):
+    labels = {
+        name: variable.label for source in catalog.sources.values() for name, variable in source.variables.items()
+    }
+    return lambda name: labels[name][:1].lower() + labels[name][1:] if labels[name][1:2].islower() else labels[name]
+
+
+def _reading(block: Block, place: Place) -> str:
+    """The figure in one sentence."""
+    if block.kind == "context":
+        shown = [
+            f"{row.figure.zone.name} : {quantity(row.figure)}"
+            for row in block.benchmarks
+            if row.figure.zone.type != "france"
+        ]
+        known = shown or [f"France : {quantity(block.benchmarks[-1].figure)}"]
+        return narrative.sentence(f"donnée de contexte, inconnue à l’échelle du territoire ({' ; '.join(known)})")
+    if block.kind == "members":
+        known = sorted((row.figure for row in block.members if row.figure.known), key=lambda f: f.value)
+        if len(known) == 1:
+            return narrative.sentence(
+                f"connu pour une seule intercommunalité, {known[0].zone.name} : {quantity(known[0])}"
+            )
+        low, high = known[0], known[-1]
+        why = "n’est pas calculé ici" if block.aggregable else "ne se calcule pas"
+        return narrative.sentence(
+            f"de {quantity(low)} ({low.zone.name}) à {quantity(high)} ({high.zone.name}) ; "
+            f"ce chiffre {why} pour l’ensemble du territoire"
+        )
+    if block.countable:
+        return narrative.sentence(f"{quantity(block.own.figure)} dans le territoire")
+    words = [
+        row.words for row in block.benchmarks if row.words and row.figure.zone in (place.main, place.benchmarks[-1])
+    ]
+    return narrative.sentence(f"{quantity(block.own.figure)} dans le territoire" + "".join(f" ; {w}" for w in words))
+
+
+def map_of(number: int, files: MapFile, block: Block, numbers: SourceNumbers, cog_year: int) -> MapFigure:
+    caption = f"{block.label} ({block.unit}), {block.period}. " if block.unit else f"{block.label}, {block.period}. "
+    credit = numbers.credit(block.source_numbers)
+    caption += f"{credit} Communes au 1er janvier {cog_year}." if credit else f"Communes au 1er janvier {cog_year}."
+    return MapFigure(number, files.png, files.svg, files.alt, caption)
+
+
+def main_row(block: Block, place: Place) -> Row | None:
+    """The comparison that findings use: with the région, else with France."""
+    rows = {row.figure.zone: row for row in block.benchmarks}
+    return rows.get(place.main) or rows.get(place.benchmarks[-1])

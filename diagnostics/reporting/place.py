@@ -1,0 +1,89 @@
+"""The territory among its zones: what it is made of, what it is compared with."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import pandas as pd
+
+from diagnostics.catalog import Territory
+from diagnostics.errors import GeographyError
+from diagnostics.reporting import narrative
+from diagnostics.reporting.model import Zone
+
+
+class Place:
+    """The territory among its zones: what it is made of, what it is compared with."""
+
+    def __init__(self, territory: Territory, zones: pd.DataFrame, membership: pd.DataFrame) -> None:
+        self.card = territory
+        names = zones.assign(tncc=zones.get("tncc"))
+        self._names = {
+            (t, c): (n, a) for t, c, n, a in names[["zone_type", "zone_code", "zone_name", "tncc"]].to_numpy()
+        }
+        kind = "commune" if territory.kind == "commune" else "cls"
+        self.territory = Zone("cls", territory.id, territory.name, narrative.of(territory.name, kind), "territory")
+        of_communes = membership[membership["child_type"] == "commune"]
+        mine = of_communes[(of_communes["parent_type"] == "cls") & (of_communes["parent_code"] == territory.id)]
+        self.commune_codes = frozenset(mine["child_code"])
+        if not self.commune_codes:
+            raise GeographyError(
+                f"Rapport : le territoire « {territory.name} » n'a aucune commune dans la table d'appartenance "
+                "(attendu : parent_type = cls). Recalculer la géographie."
+            )
+        parents = of_communes[of_communes["child_code"].isin(self.commune_codes)]
+        self.parents = {t: sorted(set(codes)) for t, codes in parents.groupby("parent_type")["parent_code"]}
+        inside = parents.groupby(["parent_type", "parent_code"])["child_code"].nunique()
+        around = of_communes[of_communes["parent_type"] == "epci"]
+        whole = around.groupby(["parent_type", "parent_code"])["child_code"].nunique()
+        entirely = {key for key in inside.index.intersection(whole.index) if inside[key] == whole[key]}
+        count = len(self.commune_codes)
+        # Zones that are the same set of communes: a figure published for one of them is the territory's own.
+        self.same = [self.territory.key, *sorted(key for key in entirely if inside[key] == count)]
+        if count == 1:
+            self.same += [("commune", code) for code in self.commune_codes]
+        members = [
+            code for code in self.parents.get("epci", []) if ("epci", code) in entirely and inside["epci", code] < count
+        ]
+        self.members = tuple(self.zone("epci", code, "member") for code in members)
+        self.epci = tuple(self.zone("epci", code, "member") for code in self.parents.get("epci", []))
+        larger = [code for code in self.parents.get("epci", []) if ("epci", code) not in entirely]
+        above = larger if len(self.epci) == 1 else []  # one intercommunality around: the natural first benchmark
+        self.benchmarks = (
+            *(self.zone("epci", code, "benchmark") for code in above),
+            *(self.zone("departement", code, "benchmark") for code in self.parents.get("departement", [])),
+            *(self.zone("region", code, "benchmark") for code in self.parents.get("region", [])),
+            self.zone("france", "FR", "benchmark"),
+        )
+        self.communes = tuple(self.zone("commune", code, "commune") for code in sorted(self.commune_codes))
+        iris = membership[
+            (membership["child_type"] == "iris")
+            & (membership["parent_type"] == "commune")
+            & membership["parent_code"].isin(self.commune_codes)
+        ]["child_code"].unique()
+        self.iris = (
+            tuple(self.zone("iris", code, "iris") for code in sorted(iris)) if count == 1 and len(iris) > 1 else ()
+        )
+
+    def zone(self, zone_type: str, code: str, role: str) -> Zone:
+        name, tncc = self._names.get((zone_type, code), (code, None))
+        if zone_type == "france":
+            name = "France"
+        return Zone(zone_type, code, name, narrative.of(name, zone_type, tncc if isinstance(tncc, str) else None), role)
+
+    @property
+    def main(self) -> Zone:
+        """What findings compare with: the région, or France when the territory spreads over several."""
+        regions = [zone for zone in self.benchmarks if zone.type == "region"]
+        return regions[0] if len(regions) == 1 else self.benchmarks[-1]
+
+    @cached_property
+    def by_key(self) -> dict[tuple[str, str], Zone]:
+        """Every zone whose figures the report keeps."""
+        listed = (self.territory, *self.iris, *self.communes, *self.epci, *self.benchmarks)
+        return {zone.key: zone for zone in listed}
+
+
+def zone_order(zone: Zone) -> tuple[int, str]:
+    rank = {"territory": 0, "member": 1, "benchmark": 2, "commune": 3, "iris": 4}[zone.role]
+    return rank, zone.code
