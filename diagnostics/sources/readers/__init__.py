@@ -104,6 +104,7 @@ def session(
         connection.execute(f"SET memory_limit='{MEMORY_LIMIT}'")
         connection.execute(f"SET temp_directory={literal(str(folder))}")
         connection.execute("SET preserve_insertion_order=false")
+        connection.execute("SET enable_progress_bar=false")
         local = _local(path, folder)
         try:
             yield connection, spec.open(local, connection, folder, **arguments)
