@@ -30,6 +30,8 @@ from diagnostics.errors import DiagnosticError
 from diagnostics.storage import replacing
 
 LARGEST_SYMBOL = 30.0  # radius in points
+UNIT_SYMBOL = 10.0  # a circle that stands for one (a health centre) is no larger
+INKED = 0.18  # share of the zones' area that circles may cover
 LARGEST_DOT = 10.0
 DOT_COLOUR = "#1f1f1fa6"
 LEADERS = 5
@@ -87,12 +89,12 @@ def proportional_symbols(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapCon
     _fill(page, paths, np.zeros(len(values), dtype=int), states, ["#e6e6e2"], unstable=False)
     sheet.draw_lines(page, base)
     colour = palettes.sequential(spec.theme, spec.direction, 5)[3]
-    circles = _circles(shapes, values, LARGEST_SYMBOL)
+    circles = _circles(shapes, values, _symbol_radius(shapes, values))
     page.paths(circles.paths, gid="symbols", fill=colour, edge="#ffffff", line=0.6, zorder=8)
     sheet.draw_names(page, base, names_beside_circles(base, circles.named(zones["name"])))
     top = column.top
     if circles.largest > 0:
-        top = _symbol_legend(page, column, top, spec=spec, largest=circles.largest, colour=colour)
+        top = _symbol_legend(page, column, top, spec=spec, circles=circles, colour=colour)
     entries = [
         LegendEntry("class", "zéro (sans cercle)", int(np.sum(values == 0)), "#e6e6e2"),
         *_special_entries(states, colour),
@@ -308,9 +310,10 @@ def _distribution(
 
 @dataclass(frozen=True)
 class _Circles:
-    """Circles on the page, the largest first: rank of the zone, centre, radius."""
+    """Circles on the page, the largest first: rank of the zone, centre, radius. `radius` is that of `largest`."""
 
     largest: float
+    radius: float
     places: tuple[tuple[int, float, float, float], ...]
 
     @property
@@ -321,16 +324,27 @@ class _Circles:
         return [(names.iloc[i], x, y, radius) for i, x, y, radius in self.places]
 
 
+def _symbol_radius(shapes: NDArray, values: NDArray[np.float64]) -> float:
+    """Radius of the largest circle, such that all of them together cover a fair share of the zones and no more."""
+    largest = np.nanmax(np.append(values, 0.0))
+    if largest <= 0:
+        return LARGEST_SYMBOL
+    fair = np.sqrt(INKED * shapely.area(shapes).sum() / (np.pi * np.nansum(values) / largest))
+    return float(np.clip(fair, LARGEST_SYMBOL / 3, min(LARGEST_SYMBOL, UNIT_SYMBOL * np.sqrt(max(largest, 1.0)))))
+
+
 def _circles(shapes: NDArray, values: NDArray[np.float64], radius: float) -> _Circles:
     """Circles of area in proportion to the values, `radius` for the largest; none for zero or the unknown."""
     largest = float(np.nanmax(np.append(values, 0.0)))
     drawn = [i for i in np.argsort(-np.nan_to_num(values), kind="stable") if values[i] > 0]
     if not drawn:
-        return _Circles(largest, ())
+        return _Circles(largest, radius, ())
     radii = np.maximum(SMALLEST_SYMBOL, radius * np.sqrt(values[drawn] / largest))
     centres = symbol_centres(shapes[drawn])
     return _Circles(
-        largest, tuple((i, float(x), float(y), float(r)) for i, (x, y), r in zip(drawn, centres, radii, strict=True))
+        largest,
+        radius,
+        tuple((i, float(x), float(y), float(r)) for i, (x, y), r in zip(drawn, centres, radii, strict=True)),
     )
 
 
@@ -355,14 +369,14 @@ def _population_legend(page: Page, column: Box, top: float, largest: float) -> f
     return top - 2 * LARGEST_DOT
 
 
-def _symbol_legend(page: Page, column: Box, top: float, *, spec: MapSpec, largest: float, colour: str) -> float:
+def _symbol_legend(page: Page, column: Box, top: float, *, spec: MapSpec, circles: _Circles, colour: str) -> float:
     """Three nested circles of round values."""
     lines = fonts.wrap(spec.unit[:1].upper() + spec.unit[1:], sheet.HEADING, column.width)
     top = page.lines(column.left, top, lines, sheet.HEADING, gid="legend-heading") - 6
-    rounds = [r for r in _round_steps(largest) if r >= 10.0**-spec.decimals]
-    radii = [LARGEST_SYMBOL * float(np.sqrt(r / largest)) for r in rounds]
+    rounds = [r for r in _round_steps(circles.largest) if r >= 10.0**-spec.decimals]
+    radii = [circles.radius * float(np.sqrt(r / circles.largest)) for r in rounds]
     bottom = top - 2 * radii[0]
-    x = column.left + LARGEST_SYMBOL
+    x = column.left + radii[0]
     text_y = bottom + 2 * radii[0]
     for i, (value, radius) in enumerate(zip(rounds, radii, strict=True)):
         page.paths(
@@ -370,7 +384,7 @@ def _symbol_legend(page: Page, column: Box, top: float, *, spec: MapSpec, larges
         )
         y = bottom + 2 * radius
         text_y = y if i == 0 else min(y, text_y - sheet.SMALL.leading)
-        end = x + LARGEST_SYMBOL + 8
+        end = x + radii[0] + 12
         page.paths(
             [Path([(x, y), (end - 4, text_y), (end, text_y)])],
             gid=f"legend-leader-{i}",
@@ -385,7 +399,10 @@ def _symbol_legend(page: Page, column: Box, top: float, *, spec: MapSpec, larges
 def _leaders(page: Page, column: Box, top: float, spec: MapSpec, zones: gpd.GeoDataFrame) -> None:
     """The zones of the CLS with the largest counts, by name: a circle is compared, not read."""
     own = zones[zones["inside"] & (zones["value"] > 0)]
-    first = own.sort_values(["value", "name"], ascending=[False, True]).head(LEADERS)
+    ranked = own.sort_values(["value", "name"], ascending=[False, True])
+    # Never a choice among equals: what ties with the first one left out is left out too.
+    bar = ranked["value"].iloc[LEADERS] if len(ranked) > LEADERS else 0.0
+    first = ranked[ranked["value"] > bar]
     if first.empty:
         return
     top = page.lines(column.left, top, ["Les plus grands nombres"], sheet.SMALL, gid="leaders-title") - 3

@@ -196,6 +196,23 @@ def test_symbols_have_areas_in_proportion_and_none_for_zero(ground, context) -> 
         proportional_symbols(world.spec(), zones.assign(value=-1.0), context)
 
 
+def test_largest_counts_are_never_chosen_among_equals(ground, context) -> None:
+    zones = world.zones(ground).assign(value=1.0)
+    zones.loc[zones.index[:2], "value"] = [3.0, 2.0]
+    figure = proportional_symbols(world.spec(decimals=0, unit="pharmacies"), zones, context)
+    assert list(world.texts(figure, "leader-value").values()) == ["3", "2"]
+    alike = proportional_symbols(world.spec(decimals=0, unit="pharmacies"), zones.assign(value=1.0), context)
+    assert not world.texts(alike, "leader")
+
+
+def test_symbols_cover_a_bounded_share_of_the_ground(ground, context) -> None:
+    figure = proportional_symbols(world.spec(decimals=0), world.zones(ground).assign(value=1000.0), context)
+    found = {a.get_gid(): a.get_paths() for a in figure.artists if a.get_gid() in ("symbols", "zones")}
+    inked = sum(np.pi * (path.get_extents().width / 2) ** 2 for path in found["symbols"])
+    ground_area = sum(path.get_extents().width * path.get_extents().height for path in found["zones"])
+    assert inked < 0.45 * ground_area
+
+
 def test_typology_counts_each_kind_and_refuses_a_stranger(ground, context) -> None:
     kinds = ["isolées", "intermédiaires", "urbaines"]
     zones = world.typology_values(ground, kinds)
