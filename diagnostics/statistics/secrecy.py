@@ -1,9 +1,10 @@
 """Statistical secrecy as code: what a dataset must not show, and what must go with it so that nothing gives it away.
 
 Primary: the rule of each dataset, declared once in `RULES`. Secondary: `protect` blanks further units or zones until no
-masked value can be worked out exactly, by any addition or subtraction of what stays published, nor because a published
-total leaves nothing to share between the masked (a count is never negative). Perimeters may overlap: a CLS can cut
-across départements, gather several EPCI, or be one commune. Exact rational arithmetic, no tolerance on the algebra.
+masked value can be worked out exactly, by any addition or subtraction of what stays published, even knowing that a
+count is never negative. Perimeters may overlap: a CLS can cut across départements, gather several EPCI, or be one
+commune. The algebra is exact (rational numbers). What is not covered: bounds. Whoever knows the rule knows that a
+masked count is under 10, and a published total bounds its members.
 
 Sources: indicators.md §0 (codes) and §10.11; Hundepool et al. 2012, *Statistical Disclosure Control*, chapter 4.
 """
@@ -17,6 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from scipy import optimize, sparse
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics.inputs import columns, numeric, refuse, refuse_negative
@@ -25,6 +27,10 @@ PUBLISHED, MASKED, SECONDARY = "published", "masked", "masked_secondary"
 
 NOTHING = 1e-9
 """Under this, what a published total leaves to its masked members is zero (counts are sums of weighted decimals)."""
+
+
+SHARED = 0.01
+"""Over this, the linear programme has found a sharing of the totals that leaves something to a doubtful family."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +152,12 @@ class _State:
         )
 
     def hide_more(self) -> bool:
-        """One round: find what is exposed, give something up for it. False when nothing masked can be recovered."""
-        return self._hide_for_zero_rest() or self._hide_for_algebra()
+        """One round: find what is exposed, give something up for it. False when nothing masked can be recovered.
+
+        Where every family of masked units holds something, the true counts are a strictly positive solution, algebra
+        tells all that can be found; positivity matters only for families that hold nothing.
+        """
+        return self._hide_for_zero_rest() or self._hide_for_algebra() or self._hide_for_positivity()
 
     def _hide_for_zero_rest(self) -> bool:
         """A published total entirely explained by its published members says that its masked ones are all zero."""
@@ -172,9 +182,8 @@ class _State:
         for unit in np.flatnonzero(~self.unit_open):
             inside[atoms[unit]].append(unit)
         acted, touched = False, set()
-        for atom in system.rows:
-            alone = system.recovered(atom) and len(inside[atom]) == 1
-            exposed = alone or (system.positive(atom) and self._worth(system.combination(atom)) <= NOTHING)
+        for atom in system.recovered():
+            exposed = len(inside[atom]) == 1 or self._worth(system.combination(atom)) <= NOTHING
             # One remedy can serve two neighbours: treat one exposure per smallest zone, then look again.
             nearest = min(atom, key=lambda zone: len(self.members[zone]))
             if exposed and nearest not in touched:
@@ -191,6 +200,44 @@ class _State:
         first = min(exposed, key=lambda zone: len(given[zone]))
         self._hide_zone(first, given[first])
         return True
+
+    def _hide_for_positivity(self) -> bool:
+        """Families of masked units that hold nothing, and that no sharing of the totals could make positive."""
+        atoms = self._atoms()
+        masked = np.flatnonzero(~self.unit_open)
+        families = {atom: i for i, atom in enumerate(dict.fromkeys(atoms[unit] for unit in masked if atoms[unit]))}
+        held = np.zeros(len(families))
+        for unit in masked:
+            if atoms[unit]:
+                # A producer's secret is unknown here too: its family may hold something.
+                held[families[atoms[unit]]] += 1 if np.isnan(self.amount[unit]) else self.amount[unit]
+        doubtful = np.flatnonzero(held <= NOTHING)
+        if not len(doubtful):
+            return False
+        zones = np.flatnonzero(self.zone_open)
+        place = {zone: row for row, zone in enumerate(zones)}
+        cells = [(place[zone], column) for atom, column in families.items() for zone in atom]
+        matrix = sparse.coo_array((np.ones(len(cells)), tuple(zip(*cells, strict=True))), (len(zones), len(families)))
+        shown = [members[self.unit_open[members]] for members in (self.members[zone] for zone in zones)]
+        rest = self.total[zones] - [self.amount[units].sum() for units in shown]
+        slack = 1e-9 * np.maximum(1, self.total[zones])
+        while len(doubtful):
+            gain = np.zeros(len(families))
+            gain[doubtful] = -1
+            answer = optimize.linprog(
+                gain, sparse.vstack([matrix, -matrix]), np.concatenate([rest + slack, slack - rest]), method="highs"
+            )
+            if answer.x is None:
+                raise StatisticsError(f"Totaux publiés incompatibles entre eux : {answer.message}")
+            possible = answer.x[doubtful] > SHARED
+            if not possible.any():
+                atom = next(atom for atom, column in families.items() if column == doubtful[0])
+                near = np.array([unit for unit in self.members[atom[0]] if atoms[unit] == atom])
+                if not self._mask_smallest(near, positive=True):
+                    self._close(min(atom, key=lambda zone: self.total[zone]))
+                return True
+            doubtful = doubtful[~possible]
+        return False
 
     def _atoms(self) -> list[tuple[int, ...]]:
         """For each unit, the open zones that hold it: masked units with the same ones can never be told apart."""
@@ -301,13 +348,9 @@ class _System:
             if column != pivot:
                 self.users[column].add(pivot)
 
-    def recovered(self, atom) -> bool:
-        """Is the masked sum of this atom given by published totals? Then its row is reduced to its pivot."""
-        return len(self.rows[atom]) == 1
-
-    def positive(self, atom) -> bool:
-        """Does its row only add masked sums? Then a zero says that each of them is zero."""
-        return all(factor > 0 for factor in self.rows[atom].values())
+    def recovered(self) -> list:
+        """Atoms whose masked sum is given by published totals: rows reduced to their pivot."""
+        return [pivot for pivot, row in self.rows.items() if len(row) == 1]
 
     def combination(self, atom) -> dict[int, Fraction]:
         return self.sources[atom]
