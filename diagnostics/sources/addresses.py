@@ -6,7 +6,9 @@
 | `mirror` | `mirror://dataset/file` | the folder `DIAGNOSTIC_MIRROR`, read in place |
 | `snapshot` | `snapshot://file` | the folder `snapshot/` of the project, read in place |
 | `manual` | `manual://dataset/file` | a file a person dropped under `<data>/manual/` |
-| `https` | `https://host/path` | the producer; `#newest=<glob>` asks data.gouv.fr for its newest resource first |
+| `https` | `https://host/path` | the producer |
+| | `https://host/path#file=<name>` | the same, for an address that does not say what it gives: `<name>` here |
+| | `https://www.data.gouv.fr/api/1/datasets/<id>/#newest=<glob>` | the newest resource that matches |
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ FORMS = {
     "mirror": "mirror://jeu/fichier",
     "snapshot": "snapshot://fichier",
     "manual": "manual://jeu/fichier",
-    "https": "https://serveur/chemin",
+    "https": "https://serveur/chemin, suivi au besoin de #file=nom.csv ou, pour data.gouv.fr, de #newest=motif*.csv",
 }
 
 
@@ -52,10 +54,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Web:
-    """A producer's address. `newest` is the pattern of the resource to take from a data.gouv.fr dataset page."""
+    """A producer's address. `newest` is the pattern of the resource to take from a data.gouv.fr dataset; `file` the
+    name to give to what comes from an address without one (`…/datasets/r/<uuid>`)."""
 
     url: str
     newest: str | None = None
+    file: str | None = None
 
 
 def parse_address(source: Source, distribution: Distribution) -> Package | Place | Web:
@@ -112,6 +116,8 @@ def _base_name(source: Source, distribution: Distribution) -> str:
         return PurePosixPath(address.member).name
     if isinstance(address, Place):
         return address.relative.name
+    if address.file:
+        return address.file
     if address.newest:
         return distribution.id + "".join(s for s in PurePosixPath(address.newest).suffixes if s in KNOWN_SUFFIXES)
     last = PurePosixPath(unquote(urlsplit(address.url).path)).name
@@ -144,7 +150,10 @@ def _web(rest: str) -> Web | None:
         return None
     if not fragment:
         return Web(url)
-    return Web(url, fragment.removeprefix("newest=")) if fragment.startswith("newest=") else None
+    key, _, value = fragment.partition("=")
+    if not value or key not in ("newest", "file") or (key == "file" and not re.fullmatch(r"\w[\w.-]*", value)):
+        return None
+    return Web(url, **{key: value})
 
 
 def _inside(relative: str) -> bool:

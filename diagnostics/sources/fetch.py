@@ -170,12 +170,17 @@ def check_pin(found: str, source: Source, distribution: Distribution) -> None:
     """Raise SourceError unless `found` is the sha256 that the card expects, when it expects one."""
     if distribution.sha256 not in (None, found):
         raise SourceError(
-            f"{place_of(source, distribution)} : {distribution.address} n'est pas le fichier attendu.\n"
-            f"  sha256 attendu : {distribution.sha256}\n"
-            f"  sha256 trouvé : {found}\n"
+            f"{place_of(source, distribution)} : {distribution.address} : {_other_than_pinned(found, distribution)}\n"
             "Si le producteur a publié une nouvelle version, vérifier son contenu puis corriger `sha256` et `vintage` "
             f"dans catalog/sources/{source.id}.yaml ; sinon le fichier est altéré : le récupérer à nouveau."
         )
+
+
+def _other_than_pinned(found: str, distribution: Distribution) -> str:
+    return (
+        f"ce n'est pas le fichier que la fiche attend.\n  sha256 attendu : {distribution.sha256}\n"
+        f"  sha256 trouvé : {found}"
+    )
 
 
 # --- https:// --------------------------------------------------------------------------------------------------------
@@ -233,14 +238,15 @@ def _check_arrival(
         check_content(raw.path, name)
         if resource and resource.checksum:
             _check_announced(raw.path, resource.checksum)
-        check_pin(raw.receipt.sha256, source, distribution)
+        if distribution.sha256 not in (None, raw.receipt.sha256):
+            raise SourceError(_other_than_pinned(raw.receipt.sha256, distribution))
     except SourceError as error:
         results = [GateResult(CONTENT, False, str(error))]
         kept = folder / set_aside(raw, folder, name, results).receipt.path
         raise RejectedError(
-            f"{place_of(source, distribution)} : {raw.receipt.resolved} a répondu, mais ce n'est pas le fichier : "
-            f"{error}\nCe qui est arrivé est gardé pour examen : {kept}. Vérifier l'adresse sur {source.homepage}, ou "
-            "relancer plus tard.",
+            f"{place_of(source, distribution)} : {raw.receipt.resolved} a répondu, mais la réponse est refusée : "
+            f"{error}\nCe qui est arrivé est gardé pour examen : {kept}. Vérifier l'adresse sur {source.homepage} et "
+            f"la fiche catalog/sources/{source.id}.yaml, ou relancer plus tard.",
             results,
         ) from error
 

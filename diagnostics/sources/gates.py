@@ -114,7 +114,8 @@ def refresh(
             return Outcome("refused", served, error.results, str(error))
         except WebError as error:
             if offline_ok:
-                return Outcome("unreachable", served, [], str(error))
+                since = french.date(receipt.fetched_at)
+                return Outcome("unreachable", served, [], f"{error} Le fichier du {since} continue de servir.")
             raise
 
 
@@ -306,4 +307,4 @@ def _moved(name: str, unit: str, before: int, after: int, tolerated: float) -> G
 def _kept(name: str, before: Iterable[str], after: Iterable[str]) -> GateResult:
     lost = sorted(set(before) - set(after))
     shown = ", ".join(lost[:SHOWN]) + (", …" if len(lost) > SHOWN else "")
-    return GateResult(name, not lost, f"{len(lost)} perdue(s) : {shown}" if lost else "aucune perdue")
+    return GateResult(name, not lost, f"{french.number(len(lost))} de moins : {shown}" if lost else "aucune de moins")

@@ -329,9 +329,10 @@ class Web:
         try:
             return retrying(attempt, deadline)
         except _UnsteadyError as error:
-            tries = retrying.statistics["attempt_number"]
+            number = retrying.statistics["attempt_number"]
+            tries = f"après {number} essais" if number > 1 else "au premier essai"
             asked = f" ; le serveur demande d'attendre {error.after:.0f} s" if error.after else ""
-            raise WebError(f"{error} ({tries} essai(s)){asked}", status=error.status, lasting=False) from error
+            raise WebError(f"{error}, {tries}{asked}", status=error.status, lasting=False) from error
 
 
 class _Part:

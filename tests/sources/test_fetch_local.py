@@ -262,6 +262,8 @@ def test_a_store_that_is_not_a_local_disk_is_refused(tmp_path):
         "manual://a\\b/c",
         "https://",
         "https://hote/a#ancre",
+        "https://hote/a#newest=",
+        "https://hote/a#file=../x.csv",
     ],
 )
 def test_a_malformed_address_shows_the_form_expected(address):
@@ -280,6 +282,7 @@ def test_a_malformed_address_shows_the_form_expected(address):
         ("https://h/attachments/indicateur_d_apl_aux_infirmiers_xlsx", "d0.xlsx"),
         ("https://h/api/1/datasets/r/edb6a9e1-2f16-4bbf-99e7-c3eb6b90794c", "d0.data"),
         ("https://h/api/1/datasets/geodae/#newest=geodae*.csv.gz", "d0.csv.gz"),
+        ("https://h/api/1/datasets/r/edb6a9e1#file=geodae.csv", "geodae.csv"),
         ("https://h/Indicateurs%20Air%202021.csv", "Indicateurs_Air_2021.csv"),
         ("mirror://jeu/sous/pop.csv", "pop.csv"),
     ],

@@ -160,7 +160,7 @@ def test_two_500_then_the_file_with_growing_waits(get, producer):
 
 
 def test_a_server_that_never_heals_is_left_after_the_attempts(get, producer, tmp_path):
-    with pytest.raises(WebError, match=r"503 \(service indisponible\) \(6 essai") as caught:
+    with pytest.raises(WebError, match=r"503 \(service indisponible\), après 6 essais") as caught:
         get(status(503))
     assert len(producer.asked) == 6
     assert "Relancer plus tard" in str(caught.value)
@@ -403,6 +403,14 @@ def test_a_redirect_chain_is_followed_and_told(get, producer):
     raw = get(redirect("/b"))
     assert raw.path.read_bytes() == BODY
     assert raw.receipt.resolved == producer.url("/c.csv")
+
+
+def test_an_address_may_say_how_its_file_is_called(producer, tmp_path):
+    producer.serve("/datasets/r/0f", whole(BODY))
+    source = card(producer.url("/datasets/r/0f#file=pop.csv"))
+    raw = fetch(source, source.distributions[0], storage_in(tmp_path), web=producer.web())
+    assert (raw.path.name, raw.path.read_bytes()) == ("pop.csv", BODY)
+    assert producer.asked[0].path == "/datasets/r/0f"
 
 
 def test_a_redirect_loop_is_given_up(get, producer):
