@@ -332,14 +332,14 @@ def _named_epci(epci: gpd.GeoDataFrame, perimeter: BaseGeometry) -> list[tuple[s
 
 def _towns(context: MapContext, view: View, perimeter: BaseGeometry) -> Iterator[Town]:
     """Towns inside the frame, those of the CLS first, then by population, then by name."""
-    towns = context.towns
-    points = shapely.get_coordinates(towns.geometry.to_numpy()) * view.scale + view.offset
-    inside = shapely.contains_xy(perimeter, points[:, 0], points[:, 1]) if len(points) else np.array([], dtype=bool)
-    order = np.lexsort((towns["name"].to_numpy(dtype=str), -towns["population"].to_numpy(dtype=float), ~inside))
-    for i in order:
-        x, y = points[i]
-        if Box.around(x, y, 6, 6).inside(view.frame):
-            yield str(towns["name"].iloc[i]), float(x), float(y), bool(inside[i])
+    names = context.towns["name"].to_numpy(dtype=str)
+    x, y = (shapely.get_coordinates(context.towns.geometry.to_numpy()) * view.scale + view.offset).T
+    inside = shapely.contains_xy(perimeter, x, y)
+    frame, room = view.frame, 3.0
+    shown = (x > frame.left + room) & (x < frame.right - room) & (y > frame.bottom + room) & (y < frame.top - room)
+    for i in np.lexsort((names, -context.towns["population"].to_numpy(dtype=float), ~inside)):
+        if shown[i]:
+            yield str(names[i]), float(x[i]), float(y[i]), bool(inside[i])
 
 
 def _neighbour_names(around: gpd.GeoDataFrame, perimeter: BaseGeometry) -> Iterator[tuple[str, BaseGeometry]]:

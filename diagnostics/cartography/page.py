@@ -194,7 +194,8 @@ def _foot(page: Page, spec: MapSpec, limit: float) -> float:
     told = [("foot", line, FOOT) for line in fonts.wrap(" · ".join(facts), FOOT, limit)]
     if spec.reserve:
         told += [("reserve", line, RESERVE) for line in fonts.wrap(f"Réserve : {spec.reserve}", RESERVE, limit)]
-    height = len(told) * FOOT.leading
+    # One line takes the room of two: most maps of a CLS then share one frame, and what is prepared for it.
+    height = max(2, len(told)) * FOOT.leading
     for i, (kind, line, style) in enumerate(told):
         page.text(SIDE, SIDE - 10 + height - (i + 1) * FOOT.leading + 2, line, style, gid=f"{kind}-{i}")
     return height

@@ -267,6 +267,22 @@ def test_a_cls_prepares_its_ground_once(ground) -> None:
     assert len(context.prepared) == 1
 
 
+def test_an_island_without_neighbours_nor_towns_is_drawn(ground, context) -> None:
+    alone = replace(
+        context,
+        **{name: getattr(context, name).iloc[:0] for name in ("epci", "departements", "neighbours", "towns")},
+        prepared={},
+    )
+    zones = world.zones(ground)
+    for figure in (
+        choropleth(world.spec(), zones, alone),
+        choropleth(world.spec(), zones, alone, population_dots=True),
+        proportional_symbols(world.spec(), zones.assign(value=0.0), alone),
+        proportional_symbols(world.spec(), zones.assign(value=np.nan), alone),
+    ):
+        assert {"zones", "perimeter", "scale-bar"} <= world.gids(figure)
+
+
 def test_faulty_inputs_say_what_is_wrong(ground, context) -> None:
     zones = world.zones(ground)
     with pytest.raises(GeographyError, match="population"):
