@@ -66,9 +66,13 @@ def block_of(indicator: Indicator, facts: Facts, place: Place, numbers: SourceNu
         reference = next((f for f in members if f.known), None) or benchmarks[0]
         period = reference.period
     main = next((f for f in benchmarks if f.zone == place.main), None)
-    member_rows = tuple(Row(f, *_compared(f, main, indicator), _figure_notes(f, period)) for f in members)
-    benchmark_rows = tuple(Row(f, *_compared(own, f, indicator), _figure_notes(f, period)) for f in benchmarks)
     used = [own, *members, *benchmarks] if own else [*members, *benchmarks]
+    notes = {f.zone: _figure_notes(f, period) for f in used}
+    # What is true of every figure is said once, above the table.
+    common = set.intersection(*(set(notes[f.zone]) for f in used if f.known))
+    notes = {zone: tuple(note for note in said if note not in common) for zone, said in notes.items()}
+    member_rows = tuple(Row(f, *_compared(f, main, indicator), notes[f.zone]) for f in members)
+    benchmark_rows = tuple(Row(f, *_compared(own, f, indicator), notes[f.zone]) for f in benchmarks)
     block = Block(
         anchor=f"indicateur-{narrative.anchor(indicator.id)}",
         indicator_id=indicator.id,
@@ -82,15 +86,18 @@ def block_of(indicator: Indicator, facts: Facts, place: Place, numbers: SourceNu
         aggregable="published" not in _formula_kinds(indicator),
         period=period,
         reading="",
-        own=Row(own, own.comparison, "", "", _figure_notes(own, period)) if own else None,
+        own=Row(own, own.comparison, "", "", notes[own.zone]) if own else None,
         members=member_rows if kind != "context" else (),
         benchmarks=benchmark_rows,
         map=None,
         definition=narrative.sentence(indicator.definition),
-        formula=_formula(indicator, facts),
+        formula=formula_text(indicator, facts.catalog, facts.profile),
         method_note=narrative.sentence(indicator.method_note),
         reserve=narrative.sentence(indicator.reserve),
-        notes=_block_notes(indicator, facts, place, own),
+        notes=(
+            *(f"Tous ces chiffres : {note}." for note in sorted(common)),
+            *_block_notes(indicator, facts, place, own),
+        ),
         source_numbers=numbers.of(i for f in used for i in f.dataset_ids),
     )
     return replace(block, reading=_reading(block, place))
@@ -103,8 +110,6 @@ def _formula_kinds(indicator: Indicator) -> set[str]:
 
 def _block_notes(indicator: Indicator, facts: Facts, place: Place, own: Figure | None) -> tuple[str, ...]:
     notes = []
-    if indicator.nature == "modelled":
-        notes.append("Estimation par modèle : ce chiffre n’est pas observé.")
     if own and own.reliability == "unstable":
         notes.append("Valeur fragile : petits effectifs, à lire avec son intervalle.")
     communes = [f for z in place.communes if (f := facts.find(indicator.id, z, own.period if own else None))]
@@ -117,14 +122,13 @@ def _block_notes(indicator: Indicator, facts: Facts, place: Place, own: Figure |
     return tuple(notes)
 
 
-def _formula(indicator: Indicator, facts: Facts) -> str:
-    formula = indicator.formula_for(facts.profile)
-    if formula is None:
-        return ""
-    return narrative.formula_words(formula, variable_label(facts.catalog))
+def formula_text(indicator: Indicator, catalog: Catalog, profile: str) -> str:
+    """The formula in words: that of the profile, else the one behind a figure computed earlier; empty without any."""
+    formula = indicator.formula_for(profile) or next(iter(indicator.formulas.values()), None)
+    return narrative.formula_words(formula, _variable_label(catalog)) if formula else ""
 
 
-def variable_label(catalog: Catalog):
+def _variable_label(catalog: Catalog):
     labels = {
         name: variable.label for source in catalog.sources.values() for name, variable in source.variables.items()
     }

@@ -16,7 +16,7 @@ import pandas as pd
 from diagnostics import french
 from diagnostics.catalog import Catalog, Territory
 from diagnostics.reporting import narrative
-from diagnostics.reporting.blocks import block_of, main_row, map_of, variable_label
+from diagnostics.reporting.blocks import block_of, formula_text, main_row, map_of
 from diagnostics.reporting.figures import Facts
 from diagnostics.reporting.findings import FINDING_RULE, finding_of
 from diagnostics.reporting.model import (
@@ -53,7 +53,7 @@ KEY_INDICATORS = (
     "ageing_index",
 )
 COVER_SIZE = 5
-KEY_SIZE = 12
+KEY_SIZE = 10
 MATRIX_WIDTH = 4
 
 
@@ -261,13 +261,12 @@ def _perimeter(facts: Facts, place: Place) -> Perimeter:
 
 def _term(indicator_id: str, catalog: Catalog, profile: str) -> Term:
     indicator = catalog.indicators[indicator_id]
-    formula = indicator.formula_for(profile)
     return Term(
         indicator_id=indicator_id,
         theme=catalog.theme_of[indicator_id].title,
         label=indicator.label,
         definition=narrative.sentence(indicator.definition),
-        formula=narrative.formula_words(formula, variable_label(catalog)) if formula else "",
+        formula=formula_text(indicator, catalog, profile),
         unit=indicator.unit,
         direction=narrative.DIRECTIONS[indicator.direction],
         method_note=narrative.sentence(indicator.method_note),

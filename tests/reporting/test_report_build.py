@@ -7,6 +7,7 @@ from diagnostics.errors import GeographyError
 from diagnostics.reporting import Vigilance
 from diagnostics.reporting.figures import dataset_ids
 
+HOSTILE = '<script>alert("x")</script>'
 NARROW, NO_BREAK = "\u202f", "\u00a0"
 
 
@@ -75,7 +76,15 @@ def test_a_context_value_stays_context(report):
 
 
 def test_an_old_figure_is_flagged(report):
-    assert block_of(report, "pop_density").own.notes == ("repère calculé antérieurement (millésime 2021)",)
+    assert block_of(report, "pop_density").notes == (
+        "Tous ces chiffres : repère calculé antérieurement (millésime 2021).",
+    )
+
+
+def test_what_is_true_of_some_figures_only_stays_with_them(report):
+    members = block_of(report, "unemployment_rate_rp").members
+    assert row_of(members, "CC Deux").notes == ("valeur fragile (petits effectifs)",)
+    assert row_of(members, HOSTILE).notes == ()
 
 
 def test_a_masked_value_leaves_the_model(report):
