@@ -117,13 +117,20 @@ def test_packed_files_read_as_plain_ones(tmp_path):
         read(tmp_path / "f.zip", "zip_csv")
 
 
-def test_a_hostile_member_name_writes_nothing_outside(tmp_path):
+def test_an_archive_with_a_member_that_leaves_its_folder_is_refused(tmp_path):
     archive_folder = tmp_path / "a" / "b"
     archive_folder.mkdir(parents=True)
     with zipfile.ZipFile(archive_folder / "f.zip", "w") as archive:
         archive.writestr("../../evil.csv", "code;pop\n54395;1\n")
-    assert rows(read(archive_folder / "f.zip", "zip_csv", {"member": "../../evil.csv"})) == [["54395", "1"]]
+    with pytest.raises(SourceError, match=r"evil\.csv.*refusée"):
+        read(archive_folder / "f.zip", "zip_csv", {"member": "evil.csv"})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [archive_folder / "f.zip"]
+
+
+def test_a_decompression_bomb_is_refused(tmp_path):
+    (tmp_path / "f.csv.gz").write_bytes(gzip.compress(b"code;pop\n" + b"0" * (80 << 20)))
+    with pytest.raises(SourceError, match="bombe"):
+        read(tmp_path / "f.csv.gz", "csv")
 
 
 def test_a_commune_outline_of_several_megabytes_on_one_line(tmp_path):

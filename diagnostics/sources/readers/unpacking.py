@@ -6,22 +6,15 @@ Everything is streamed in blocks, checked to its end (CRC, end-of-stream marker)
 from __future__ import annotations
 
 import codecs
-import gzip
-import lzma
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import BinaryIO
 
 from diagnostics.errors import SourceError
+from diagnostics.sources import archives
 
 BLOCK = 1 << 22
-#: No open file of the catalogue unpacks to a quarter of this; an archive that does is a decompression bomb.
-LARGEST_UNPACKED = 12 << 30
-BROKEN_STREAM = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 LineFilter = Callable[[Iterator[bytes]], Iterator[bytes]]
 
@@ -32,63 +25,47 @@ def plain_text(
     """A UTF-8 file holding the text of `path` (or of its zip `member`, a name or a pattern), without BOM.
 
     `path` itself when it already is one. `keep` filters blocks of whole lines. Raises SourceError when the file is
-    cut, corrupted, or not in `encoding`.
+    cut, corrupted, a decompression bomb, or not in `encoding`.
     """
     codec = _codec(path, encoding)
-    compressed = member is not None or path.suffix in {".gz", ".lzma", ".xz"}
-    if not compressed and codec == "utf-8" and keep is None and not _has_bom(path):
-        return path
+    if member is not None:
+        unpacked = archives.extract(path, _member(path, member), folder / "member")
+    elif path.suffix.lower() in archives.OPENERS:
+        unpacked = None
+    else:
+        unpacked = path
+    if unpacked and codec == "utf-8" and keep is None and not _has_bom(unpacked):
+        return unpacked
+    blocks = _utf8(path, _blocks(unpacked) if unpacked else archives.decompressed(path), codec)
     target = folder / "text.csv"
-    try:
-        with _stream(path, member) as stream, target.open("wb") as out:
-            blocks = _utf8(path, _blocks(path, stream), codec)
-            for block in keep(blocks) if keep else blocks:
-                out.write(block)
-    except BROKEN_STREAM as error:
-        raise SourceError(
-            f"{path.name} : fichier tronqué ou corrompu ({error}). Le télécharger de nouveau : la taille et le sha256 "
-            "doivent être ceux annoncés par le producteur."
-        ) from error
+    with target.open("wb") as out:
+        for block in keep(blocks) if keep else blocks:
+            out.write(block)
     return target
 
 
-@contextmanager
-def _stream(path: Path, member: str | None) -> Iterator[BinaryIO]:
-    if member is not None:
-        with zipfile.ZipFile(path) as archive, archive.open(_member(path, archive, member)) as stream:
-            yield stream
-        return
-    opener = {".gz": gzip.open, ".lzma": lzma.open, ".xz": lzma.open}.get(path.suffix, open)
-    with opener(path, "rb") as stream:
-        yield stream
-
-
-def _member(path: Path, archive: zipfile.ZipFile, wanted: str) -> zipfile.ZipInfo:
-    """The one member whose name, or base name, is or matches `wanted`. Nothing is ever extracted under its own name."""
-    files = [info for info in archive.infolist() if not info.is_dir()]
-    exact = [info for info in files if wanted in (info.filename, Path(info.filename).name)]
-    pattern = wanted.lower()
-    found = exact or [info for info in files if fnmatch(Path(info.filename).name.lower(), pattern)]
+def _member(path: Path, wanted: str) -> str:
+    """The one member whose name, or base name, is or matches `wanted`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(f"Archive {path.name} : elle ne s'ouvre pas ({error}). La télécharger de nouveau.") from error
+    exact = [name for name in files if wanted in (name, Path(name).name)]
+    found = exact or [name for name in files if fnmatch(Path(name).name.lower(), wanted.lower())]
     if len(found) != 1:
         problem = "aucun fichier" if not found else f"{len(found)} fichiers"
-        listing = ", ".join(info.filename for info in files[:12]) or "(archive vide)"
         raise SourceError(
-            f"{path.name} : {problem} de l'archive répond à « {wanted} ». L'archive contient : {listing}. "
-            "Corriger l'option `member` de la fiche."
+            f"{path.name} : {problem} de l'archive répond à « {wanted} ». L'archive contient : "
+            f"{', '.join(files[:12]) or '(rien)'}. Corriger l'option `member` de la fiche."
         )
     return found[0]
 
 
-def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    total = 0
-    while block := stream.read(BLOCK):
-        total += len(block)
-        if total > LARGEST_UNPACKED:
-            raise SourceError(
-                f"{path.name} : plus de {LARGEST_UNPACKED >> 30} Gio une fois décompressé. "
-                "Fichier refusé (bombe de décompression ?)."
-            )
-        yield block
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            yield block
 
 
 def _utf8(path: Path, blocks: Iterator[bytes], codec: str) -> Iterator[bytes]:

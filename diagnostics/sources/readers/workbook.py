@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook
 
 from diagnostics.errors import SourceError
+from diagnostics.sources import archives
 from diagnostics.sources.readers.columns import clean, find_header, first_rows, unique_names
-from diagnostics.sources.readers.unpacking import BROKEN_STREAM
 
 HEADER_SEARCH = 60
 #: Doubles hold every whole number up to here.
@@ -60,11 +59,10 @@ def read_workbook(
 
 def _rows(path: Path, sheet: str | None) -> list[list[Cell]]:
     try:
-        content = io.BytesIO(path.read_bytes())
-        if zipfile.is_zipfile(content):
-            _check(content)
-        content.seek(0)
-        workbook = CalamineWorkbook.from_filelike(content)
+        if zipfile.is_zipfile(path):
+            # calamine does not compare the checksums of the archive: a damaged cell would pass for a figure.
+            archives.check_zip(path)
+        workbook = CalamineWorkbook.from_path(str(path))
         names = {clean(name): name for name in workbook.sheet_names}
         if (len(names) > 1) if sheet is None else (clean(sheet) not in names):
             asked = f"feuille « {sheet} » absente" if sheet else "plusieurs feuilles, la fiche n'en nomme aucune"
@@ -73,18 +71,10 @@ def _rows(path: Path, sheet: str | None) -> list[list[Cell]]:
             )
         name = names[clean(sheet)] if sheet else workbook.sheet_names[0]
         return workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
-    except (CalamineError, *BROKEN_STREAM) as error:
+    except (CalamineError, OSError) as error:
         raise SourceError(
             f"{path.name} : classeur tronqué ou corrompu ({error}). Le télécharger de nouveau."
         ) from error
-
-
-def _check(content: io.BytesIO) -> None:
-    """calamine does not compare the checksums of the archive: a damaged cell would pass for a figure."""
-    with zipfile.ZipFile(content) as archive:
-        damaged = archive.testzip()
-    if damaged:
-        raise zipfile.BadZipFile(f"somme de contrôle fausse : {damaged}")
 
 
 def _column(cells: Sequence[Cell]) -> pa.Array:
