@@ -299,6 +299,27 @@ def test_workbook_sheet_that_vanished_lists_the_others(tmp_path):
         read(path, "workbook", {"header": "Commune"})
 
 
+def test_any_layout_reads_a_member_of_a_zip(tmp_path):
+    book = workbook(tmp_path / "table_passage.xlsx", {"COM": [["titre"], ["CODGEO_INI", "CODGEO_2025"], ["01001", 1]]})
+    table = tmp_path / "f.parquet"
+    pd.DataFrame({"code": ["54395"]}).to_parquet(table)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(book, "dossier/table_passage.xlsx")
+        archive.write(table, "dossier/f.parquet")
+    found = read(tmp_path / "all.zip", "workbook", {"member": "table_passage*.xlsx", "header": "CODGEO_INI"})
+    assert rows(found) == [["01001", "1"]]
+    assert rows(read(tmp_path / "all.zip", "parquet", {"member": "*.parquet"})) == [["54395"]]
+    with pytest.raises(SourceError, match=r"all\.zip : archive zip.*`member`"):
+        read(tmp_path / "all.zip", "csv")
+
+
+def test_messages_about_a_member_carry_its_name(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("d/base.csv", "a;b\n1\n")
+    with pytest.raises(SourceError, match=r"base\.csv : lecture impossible, ligne 2, 1 cellule"):
+        read(tmp_path / "all.zip", "csv", {"member": "*.csv"})
+
+
 # --- the door itself -------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from diagnostics.errors import SourceError
 from diagnostics.sources.readers.columns import literal
 from diagnostics.sources.readers.delimited import Dialect, read_delimited, read_finess, read_melodi
 from diagnostics.sources.readers.native import read_dbf, read_geojson_properties, read_parquet
+from diagnostics.sources.readers.unpacking import extracted
 from diagnostics.sources.readers.workbook import read_workbook
 from diagnostics.storage import replacing
 
@@ -36,19 +37,23 @@ DELIMITED_OPTIONS = (
     "skip_rows",
     "columns",
     "null",
-    "member",
     "units_rows",
 )
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How files of one make are opened. `markers` are the tokens the layout itself uses for unknown figures."""
+    """How files of one make are opened. Every layout also takes `member`, the file to read inside a zip.
+
+    `zipped` is the member read when the file is a `.zip` and the card names none; `markers` are the tokens the layout
+    itself uses for unknown figures.
+    """
 
     open: Callable[..., duckdb.DuckDBPyRelation]
     options: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    zipped: str | None = None
     markers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -67,10 +72,11 @@ LAYOUTS: dict[str, Layout] = {
     "rpps": Layout(_delimited, DELIMITED_OPTIONS, defaults={"separator": "|", "quoting": False}),
     "melodi": Layout(
         read_melodi,
-        ("member", "separator", "encoding"),
+        ("separator", "encoding"),
+        zipped="*_data.csv",
         markers={"secret": ("C",), "missing": ("K", "O", "M")},
     ),
-    "finess": Layout(read_finess, ("section", "encoding", "member"), required=("section",)),
+    "finess": Layout(read_finess, ("section", "encoding"), required=("section",)),
     "workbook": Layout(read_workbook, ("header", "sheet", "units_rows"), required=("header",)),
     "parquet": Layout(read_parquet),
     "geojson_properties": Layout(read_geojson_properties),
@@ -105,7 +111,7 @@ def session(
         connection.execute(f"SET temp_directory={literal(str(folder))}")
         connection.execute("SET preserve_insertion_order=false")
         connection.execute("SET enable_progress_bar=false")
-        local = _local(path, folder)
+        local = _member_of(_local(path, folder), arguments.pop("member", None), layout, folder)
         try:
             yield connection, spec.open(local, connection, folder, **arguments)
         except duckdb.Error as error:
@@ -148,17 +154,30 @@ def to_parquet(
 
 
 def _options(layout: str, spec: Layout, given: Mapping[str, Any]) -> dict[str, Any]:
+    known = (*spec.options, "member")
     for name in given:
-        if name not in spec.options:
+        if name not in known:
             raise SourceError(
-                f"Option inconnue `{name}` pour la mise en forme `{layout}`.{suggestion(name, spec.options)} "
-                f"Options connues : {', '.join(spec.options) or 'aucune'}."
+                f"Option inconnue `{name}` pour la mise en forme `{layout}`.{suggestion(name, known)} "
+                f"Options connues : {', '.join(known)}."
             )
     merged = {**spec.defaults, **given}
     absent = [name for name in spec.required if name not in merged]
     if absent:
         raise SourceError(f"La mise en forme `{layout}` demande l'option {', '.join(f'`{name}`' for name in absent)}.")
     return merged
+
+
+def _member_of(path: Path, member: str | None, layout: str, folder: Path) -> Path:
+    """The file to read: `path`, or its member when it is a zip."""
+    if member is None and path.suffix.lower() == ".zip":
+        member = LAYOUTS[layout].zipped
+        if member is None:
+            raise SourceError(
+                f"{path.name} : archive zip. Dire dans la fiche, par l'option `member`, quel fichier y lire "
+                "(un nom ou un motif, par ex. `*_data.csv`)."
+            )
+    return path if member is None else extracted(path, member, folder)
 
 
 def _local(path: Path | UPath, folder: Path) -> Path:

@@ -45,7 +45,6 @@ class Dialect:
     skip_rows: int = 0
     columns: tuple[str, ...] | None = None
     null: str = ""
-    member: str | None = None
     units_rows: int = 0
 
 
@@ -56,7 +55,7 @@ def read_delimited(
 
     Raises SourceError naming the line that has too many or too few cells.
     """
-    text = plain_text(path, folder, dialect.encoding, member=dialect.member, keep=keep)
+    text = plain_text(path, folder, dialect.encoding, keep=keep)
     if dialect.columns is not None:
         names, skip = unique_names(dialect.columns), dialect.skip_rows
     else:
@@ -71,7 +70,6 @@ def read_finess(
     *,
     section: str,
     encoding: str = "latin-1",
-    member: str | None = None,
 ) -> duckdb.DuckDBPyRelation:
     """One section of a FINESS extraction (no header; each line says its section first)."""
     if section not in FINESS_SECTIONS:
@@ -80,7 +78,7 @@ def read_finess(
         )
     columns = ("section", *FINESS_SECTIONS[section].split())
     prefix = section.encode() + b";"
-    dialect = Dialect(encoding=encoding, quoting=False, columns=columns, member=member)
+    dialect = Dialect(encoding=encoding, quoting=False, columns=columns)
 
     def only_section(blocks: Iterator[bytes]) -> Iterator[bytes]:
         for lines in _whole_lines(blocks):
@@ -92,13 +90,10 @@ def read_finess(
     return relation
 
 
-def read_melodi(
-    path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, *, member: str = "*_data.csv", **options
-) -> duckdb.DuckDBPyRelation:
+def read_melodi(path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, **options) -> duckdb.DuckDBPyRelation:
     """An Insee Melodi file. `GEO` keeps the code alone (`2026-DEP-58` -> `58`); `OBS_VALUE` holds the status letter
     where there is no figure: `C` confidential, `K` counted with another commune, `O` missing."""
-    packed = member if path.suffix == ".zip" else None
-    raw = read_delimited(path, Dialect(member=packed, **options), connection, folder)
+    raw = read_delimited(path, Dialect(**options), connection, folder)
     required = [name for name in ("GEO", "TIME_PERIOD", "OBS_VALUE") if name not in raw.columns]
     if required:
         raise SourceError(

@@ -19,24 +19,27 @@ BLOCK = 1 << 22
 LineFilter = Callable[[Iterator[bytes]], Iterator[bytes]]
 
 
-def plain_text(
-    path: Path, folder: Path, encoding: str, *, member: str | None = None, keep: LineFilter | None = None
-) -> Path:
-    """A UTF-8 file holding the text of `path` (or of its zip `member`, a name or a pattern), without BOM.
+def extracted(path: Path, member: str, folder: Path) -> Path:
+    """The one member of the zip `path` whose name, or base name, is or matches `member`, in `folder`.
 
-    `path` itself when it already is one. `keep` filters blocks of whole lines. Raises SourceError when the file is
-    cut, corrupted, a decompression bomb, or not in `encoding`.
+    Raises SourceError when the archive is cut, corrupted, a bomb, or holds no such member, or several.
+    """
+    name = _member(path, member)
+    # Only its base name: a member never chooses where it is written.
+    return archives.extract(path, name, folder / "member" / Path(name).name)
+
+
+def plain_text(path: Path, folder: Path, encoding: str, *, keep: LineFilter | None = None) -> Path:
+    """A UTF-8 file holding the text of `path`, decompressed, without BOM; `path` itself when it already is one.
+
+    `keep` filters blocks of whole lines. Raises SourceError when the file is cut, corrupted, a decompression bomb, or
+    not in `encoding`.
     """
     codec = _codec(path, encoding)
-    if member is not None:
-        unpacked = archives.extract(path, _member(path, member), folder / "member")
-    elif path.suffix.lower() in archives.OPENERS:
-        unpacked = None
-    else:
-        unpacked = path
-    if unpacked and codec == "utf-8" and keep is None and not _has_bom(unpacked):
-        return unpacked
-    blocks = _utf8(path, _blocks(unpacked) if unpacked else archives.decompressed(path), codec)
+    packed = path.suffix.lower() in archives.OPENERS
+    if not packed and codec == "utf-8" and keep is None and not _has_bom(path):
+        return path
+    blocks = _utf8(path, archives.decompressed(path) if packed else _blocks(path), codec)
     target = folder / "text.csv"
     with target.open("wb") as out:
         for block in keep(blocks) if keep else blocks:
