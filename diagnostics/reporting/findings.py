@@ -11,10 +11,12 @@ from diagnostics.reporting.figures import quantity
 from diagnostics.reporting.model import Block, Row, Verdict
 from diagnostics.reporting.place import Place
 
+NOTABLE = 0.05  # relative gap; FINDING_RULE says it
+
 FINDING_RULE = (
     "Le constat retenu pour chaque axe suit une règle fixe : parmi les indicateurs dont le sens est établi, celui qui "
     "s’écarte le plus de la région (écart relatif) du côté défavorable, d’abord quand l’intervalle de confiance à 95 % "
-    "exclut la valeur régionale, ensuite sans test. Les valeurs fragiles ne sont jamais retenues."
+    "exclut la valeur régionale, ensuite sans test, si l’écart dépasse 5 %. Les valeurs fragiles ne sont pas retenues."
 )
 
 NOTHING_DECLARED = "Aucune donnée ouverte n’alimente encore cet axe : le catalogue ne lui associe aucun indicateur."
@@ -34,9 +36,16 @@ class _Gap:
     unfavourable: bool
 
     @property
+    def notable(self) -> bool:
+        """Unfavourable without a test, and large enough to be worth a sentence."""
+        gap = abs(self.block.own.figure.value - self.row.figure.value)
+        return self.row.verdict == "not_compared" and self.unfavourable and gap > NOTABLE * self.row.figure.value
+
+    @property
     def rank(self) -> tuple[int, float]:
-        tier = {"worse": 3, "better": 1, "similar": 0}.get(self.row.verdict, 2 if self.unfavourable else 0.5)
-        return tier, self.relative
+        """Unfavourable by the test, then notable without one, then favourable, then what nothing sets apart."""
+        favourable = self.row.verdict == "better" or (self.row.verdict == "not_compared" and not self.unfavourable)
+        return (3 if self.row.verdict == "worse" else 2 if self.notable else 1 if favourable else 0), self.relative
 
 
 def _gap(block: Block, place: Place) -> _Gap | None:
@@ -78,10 +87,10 @@ def finding_of(blocks: Sequence[Block], place: Place, *, declared: bool = True) 
     difference = narrative.gap_words(own.value, other.value, unit=own.unit, decimals=own.decimals, than=than)
     if gap.row.verdict == "worse":
         return f"{figures}. L’écart est défavorable et dépasse ce que le hasard explique.", "worse"
-    if gap.row.verdict == "not_compared" and gap.unfavourable:
+    if gap.notable:
         return f"{figures}, soit {difference}. L’écart est défavorable ; il n’est pas testé.", "not_compared"
     return (
-        f"Aucun indicateur de cet axe n’est plus défavorable que {than}. Le plus marqué est : "
+        f"Parmi les indicateurs comparés, aucun n’est nettement plus défavorable que {than}. L’écart le plus marqué : "
         f"{gap.block.label[:1].lower()}{gap.block.label[1:]}, {quantity(own)} contre {quantity(other)}.",
         gap.row.verdict,
     )

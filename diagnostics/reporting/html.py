@@ -6,6 +6,7 @@ The template lays out the report model; every number passes through the filters 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -32,8 +33,13 @@ def write_html(report: Report, target: UPath | Path) -> None:
 def render_html(report: Report) -> str:
     """The page as text. Reads the PNG of each map; nothing else."""
     page = _environment().get_template("rapport.html.j2")
+    paths = [block.map.png for block in report.blocks if block.map]
+    # Pillow lets go of the interpreter while it works: two threads halve the wait.
+    with ThreadPoolExecutor(2) as threads:
+        images = dict(zip(paths, threads.map(screen_image, paths), strict=True))
     return page.render(
         report=report,
+        images=images,
         fonts=Markup(font_faces()),
         style=Markup((TEMPLATES / "rapport.css").read_text(encoding="utf-8").replace("$FAMILY", FAMILY)),
     )
@@ -61,7 +67,6 @@ def _environment() -> Environment:
         "initial_lower": lambda text: text[:1].lower() + text[1:],
     }
     environment.globals |= {
-        "screen_image": screen_image,
         "verdicts": narrative.VERDICTS,
         "reliability": narrative.RELIABILITY,
         "zone_types": narrative.ZONE_TYPES,

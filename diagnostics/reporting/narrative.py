@@ -205,7 +205,8 @@ def plural(count: float, singular: str, many: str | None = None) -> str:
 
 
 def typography(text: str) -> str:
-    """No-break spaces before « : ; ? ! » % » and after « «, so that no line begins with a mark."""
+    """Curly apostrophes, and no-break spaces around the marks that want one, so that no line begins with a mark."""
+    text = re.sub(r"(?<=\w)'(?=\w)", "’", text)
     text = re.sub(r" (?=[;?!%»](?:\W|$))", french.NARROW, text)
     return re.sub(r"(?<=«) ", french.NARROW, re.sub(r" (?=:(?:\s|$))", french.NO_BREAK, text))
 

@@ -118,6 +118,7 @@ def test_no_line_can_begin_with_a_mark():
     assert narrative.typography("Le taux : 12 % ; « oui » ?") == (
         "Le taux\u00a0: 12\u202f%\u202f; «\u202foui\u202f»\u202f?"
     )
+    assert narrative.typography("l'eau d'ici, 'mot'") == "l’eau d’ici, 'mot'"
     assert narrative.typography("https://exemple.invalid/a?b=1") == "https://exemple.invalid/a?b=1"
 
 

@@ -129,11 +129,20 @@ def test_fragile_values_are_never_the_finding(build):
     rows = [
         value_row("unemployment_rate_rp", "cls", "val-test", 90.0, ci_low=50.0, ci_high=99.0, reliability="unstable"),
         value_row("unemployment_rate_rp", "region", "44", 12.0),
-        value_row("living_alone", "cls", "val-test", 21.0),
+        value_row("living_alone", "cls", "val-test", 25.0),
         value_row("living_alone", "region", "44", 20.0),
     ]
     built = build(values_table(*rows))
     assert built.sections[0].finding.startswith("Personnes vivant seules")
+
+
+def test_a_small_gap_without_test_is_not_called_unfavourable(build):
+    rows = [
+        value_row("living_alone", "cls", "val-test", 20.9),
+        value_row("living_alone", "region", "44", 20.0),
+    ]
+    (finding, *_) = (section.finding for section in build(values_table(*rows)).sections)
+    assert finding.startswith("Parmi les indicateurs comparés, aucun n’est nettement plus défavorable que la région")
 
 
 def test_an_indicator_of_two_axes_is_detailed_once(report):
