@@ -79,7 +79,7 @@ def build_report(
     """
     place = Place(territory, zones, membership)
     facts = Facts(values, place, catalog, profile)
-    numbers = SourceNumbers(catalog, sources, profile)
+    numbers = SourceNumbers(catalog, sources)
     blocks, map_number = {}, 0
     portrait_ids = _portrait_ids(territory, catalog)
     for indicator_id in (*portrait_ids, *territory.indicator_ids()):

@@ -211,13 +211,16 @@ class Matrix:
 
 @dataclass(frozen=True)
 class SourceNote:
-    """An entry of the annex of sources."""
+    """An entry of the annex of sources. Without `files`, its figures were computed in an earlier run."""
 
     number: int
-    use: SourceUse
+    dataset_id: str
+    title: str
+    producer: str
+    licence: str
+    homepage: str
     citation: str
-    notes: str
-    fetched: bool
+    files: tuple[SourceUse, ...]
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ class Place:
         )
 
     def zone(self, zone_type: str, code: str, role: str) -> Zone:
-        name, tncc = self._names.get((zone_type, code), (code, None))
+        # IRIS have no name in most files: the last four digits of their code tell them apart inside a commune.
+        unnamed = f"IRIS {code[5:]}" if zone_type == "iris" else code
+        name, tncc = self._names.get((zone_type, code), (unnamed, None))
         if zone_type == "france":
             name = "France"
         return Zone(zone_type, code, name, narrative.of(name, zone_type, tncc if isinstance(tncc, str) else None), role)

@@ -311,21 +311,22 @@ def _dictionary(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> N
 
 
 def _sources(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
+    """One line a file; one too for a dataset no file of which was read."""
     sheet = book.add_worksheet("Sources")
     headers = [
-        ("N°", 5), ("Titre", 50), ("Producteur", 24), ("Millésime", 18), ("Licence", 26), ("Adresse", 60),
-        ("SHA-256", 68), ("Lu le", 18), ("Usage", 40), ("Citer", 60), ("Jeu de données", 28),
+        ("N°", 5), ("Titre", 50), ("Producteur", 24), ("Licence", 26), ("Millésime", 18), ("Adresse", 60),
+        ("SHA-256", 68), ("Lu le", 18), ("Présentation", 44), ("Citer", 60), ("Jeu de données", 28),
     ]  # fmt: skip
-    _table(sheet, styles, headers, row=0, count=len(report.sources), fixed=2)
-    for row, note in enumerate(report.sources, start=1):
-        use = note.use
-        fetched = french.date(use.fetched_at) if use.fetched_at else ""
-        usage = "" if note.fetched else "fichier non lu : fonde des repères calculés antérieurement"
+    lines = [(note, file) for note in report.sources for file in note.files or (None,)]
+    _table(sheet, styles, headers, row=0, count=len(lines), fixed=2)
+    for row, (note, file) in enumerate(lines, start=1):
+        about = (
+            (file.vintage, file.address, file.sha256 or "", french.date(file.fetched_at) if file.fetched_at else "")
+            if file
+            else ("", "", "", "non lu : fonde des repères calculés antérieurement")
+        )
         sheet.write_number(row, 0, note.number, styles.number(0))
-        texts = (
-            use.title, use.producer, use.vintage, use.licence, use.address, use.sha256 or "", fetched, usage,
-            note.citation, use.dataset_id,
-        )  # fmt: skip
+        texts = (note.title, note.producer, note.licence, *about, note.homepage, note.citation, note.dataset_id)
         for column, text in enumerate(texts, start=1):
             # write_string never turns an address into a link nor « =… » into a formula.
             sheet.write_string(row, column, text, styles.wrapped)

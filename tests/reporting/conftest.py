@@ -122,7 +122,7 @@ def zones():
         ("epci", "200000011"): HOSTILE, ("epci", "200000012"): "CC Deux", ("epci", "200000099"): "Métropole Test",
         ("departement", "54"): "Meurthe-et-Moselle", ("departement", "57"): "Moselle", ("departement", "38"): "Isère",
         ("region", "44"): "Grand Est", ("region", "84"): "Auvergne-Rhône-Alpes", ("france", "FR"): "France",
-        ("iris", "380010101"): "Centre", ("iris", "380010102"): "Village",
+        ("iris", "380010101"): "Centre",
     }  # fmt: skip
     return zones_table(names, tncc={("departement", "57"): "3", ("departement", "54"): "0"})
 

@@ -168,7 +168,7 @@ def test_a_commune_is_compared_with_its_intercommunality_and_seen_by_iris(commun
     assert [row.figure.zone.type for row in block.benchmarks] == ["epci", "departement", "france"]
     assert block.benchmarks[0].words == "comparable à l’intercommunalité"
     (matrix,) = commune_report.iris
-    assert [zone.name for zone, _ in matrix.rows] == ["Centre", "Village", "Échirolles"]
+    assert [zone.name for zone, _ in matrix.rows] == ["Centre", "IRIS 0102", "Échirolles"]
     assert matrix.rows[1][1][0].value is None
 
 
@@ -192,14 +192,20 @@ def test_points_of_vigilance_go_to_their_axis(build, petr_values):
     assert [section.vigilance for section in built.sections] == [(), (point,), ()]
 
 
-def test_sources_are_numbered_and_those_not_read_say_so(build, petr_values):
-    read = build(petr_values, sources=[source_use("cog"), source_use("insee_rp")])
-    assert [(note.number, note.use.dataset_id, note.fetched) for note in read.sources] == [
-        (1, "insee_rp", True),
-        (2, "cog", True),
-    ]
-    (unread,) = build(petr_values, sources=[]).sources
-    assert (unread.fetched, unread.use.title, unread.use.sha256) == (False, "Recensement de la population", None)
+def test_sources_are_numbered_by_first_mention_with_their_files(build, petr_values):
+    uses = [source_use("cog"), source_use("insee_rp", vintage="2021"), source_use("insee_rp")]
+    notes = build(petr_values, sources=uses).sources
+    assert [(note.number, note.dataset_id, len(note.files)) for note in notes] == [(1, "insee_rp", 2), (2, "cog", 1)]
+
+
+def test_a_dataset_that_was_not_read_keeps_its_card(build, petr_values):
+    (note,) = build(petr_values, sources=[]).sources
+    assert (note.title, note.licence, note.files) == ("Recensement de la population", "Licence Ouverte 2.0", ())
+
+
+def test_an_iris_without_name_is_told_by_its_last_digits(commune_report):
+    names = {zone.code: zone.name for zone in commune_report.zones if zone.type == "iris"}
+    assert names == {"380010101": "Centre", "380010102": "IRIS 0102"}
 
 
 def test_order_of_rows_does_not_matter(build, petr_values, zones, membership):

@@ -140,7 +140,7 @@ def test_a_page_title_cannot_leave_its_css_string():
 def test_a_commune_shows_its_iris_and_masks_them(commune_report):
     soup = BeautifulSoup(render_html(commune_report), "html.parser")
     cells = {row.th.get_text(strip=True): row.td.get_text(" ", strip=True) for row in soup.select(".matrix tbody tr")}
-    assert cells["Village"] == "masqué"
+    assert cells["IRIS 0102"] == "masqué"
     assert cells["Centre"].startswith("18,5")
 
 

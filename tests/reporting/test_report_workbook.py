@@ -75,7 +75,7 @@ def test_names_are_never_formulas(book):
 def test_iris_have_their_sheet_when_there_are_some(commune_report):
     book = openpyxl.load_workbook(io.BytesIO(render_workbook(commune_report)))
     assert "IRIS" in book.sheetnames
-    assert [row["Nom"] for row in records(book["IRIS"])] == ["Centre", "Village"]
+    assert [row["Nom"] for row in records(book["IRIS"])] == ["Centre", "IRIS 0102"]
 
 
 def test_the_same_report_gives_the_same_bytes(report, content, tmp_path):
