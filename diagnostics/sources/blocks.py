@@ -185,7 +185,7 @@ class BlockReader:
         lines = f"SELECT code, period, value, {found} AS state FROM ({lines})"
         if block.aggregate != "none":
             totals = "sum(value) AS value, max(state) AS state"
-            lines = f"SELECT code, period, {totals} FROM ({lines}) GROUP BY code, period"
+            lines = f"SELECT code, period, {totals} FROM ({lines}) GROUP BY code, period ORDER BY period, code"
         return (
             f"SELECT {literal(self.source.id)} AS dataset_id, {literal(quantity.variable)} AS variable, "
             f"{literal(geo.type)} AS geo_type, code AS geo_code, {cog_year} AS cog_year, period, "

@@ -6,6 +6,8 @@ marker the card declares is an error, and so are a column that vanished, a code 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -26,7 +28,7 @@ def observe(source: Source, distribution: Distribution, path: Path) -> pd.DataFr
     `attrs["rows"]` is the number of data lines of the file. Raises SourceError naming dataset, file, column and rows.
     """
     place = f"{source.id}, {Path(path).name}"
-    with session(path, distribution.layout, distribution.options) as (connection, file):
+    with _naming(source), session(path, distribution.layout, distribution.options) as (connection, file):
         columns = _load(source, distribution, file, place)
         (rows,) = connection.execute("SELECT count(*) FROM loaded").fetchone()
         reader = BlockReader(source, distribution, columns, run=lambda sql: connection.execute(sql).fetchall())
@@ -44,7 +46,7 @@ def observe(source: Source, distribution: Distribution, path: Path) -> pd.DataFr
 def read_table(source: Source, distribution: Distribution, path: Path) -> pd.DataFrame:
     """The reference table of a `table:` distribution, under our names; `attrs["rows"]` is the number of data lines."""
     place = f"{source.id}, {Path(path).name}"
-    with opened(path, distribution.layout, distribution.options) as file:
+    with _naming(source), opened(path, distribution.layout, distribution.options) as file:
         columns = Columns.of(file, place)
         asked = {f"table.{ours}": theirs for ours, theirs in distribution.table.items()}
         if distribution.table_where:
@@ -60,6 +62,17 @@ def read_table(source: Source, distribution: Distribution, path: Path) -> pd.Dat
         raise SourceError(f"{place} : aucune ligne retenue par `table_where` ({distribution.table_where}).")
     frame.attrs["rows"] = rows
     return frame
+
+
+@contextmanager
+def _naming(source: Source) -> Iterator[None]:
+    """Readers know files, not datasets: put the dataset in front of what they say."""
+    try:
+        yield
+    except SourceError as error:
+        if str(error).startswith(f"{source.id}, "):
+            raise
+        raise SourceError(f"{source.id}, {error}") from error
 
 
 def _load(source: Source, distribution: Distribution, file: duckdb.DuckDBPyRelation, place: str) -> Columns:

@@ -311,6 +311,21 @@ def test_reference_tables(card, file):
         read_table(source, source.distributions[0], file("TYPECOM,CODE,LIBELLE", "COM,01001,x"))
 
 
+@pytest.mark.parametrize("aggregate", ["none", "sum"])
+def test_two_readings_give_the_same_lines_in_the_same_order(card, tmp_path, aggregate):
+    path = tmp_path / "f.csv"
+    path.write_text("CODGEO;P;Q\n" + "".join(f"{10000 + i * 7 % 80000};{i};{i % 13}\n" for i in range(60_000)))
+    source = card({"geo": COMMUNE, "period": "2022", "aggregate": aggregate, "values": {"p": "P", "q": "Q"}})
+    pd.testing.assert_frame_equal(facts(source, path), facts(source, path))
+
+
+@pytest.mark.parametrize("lines", [["CODGEO;P", "54395"], ["CODGEO;P", '54395;"1']])
+def test_what_a_reader_refuses_names_the_dataset_too(card, file, lines):
+    source = card({"geo": COMMUNE, "period": "2022", "values": {"pop": "P"}})
+    with pytest.raises(SourceError, match=r"^jeu, f\.csv : lecture impossible, ligne 2"):
+        facts(source, file(*lines))
+
+
 # --- a dumb reader in Python agrees ----------------------------------------------------------------------------------
 
 cells = st.sampled_from(["0", "12", "3,5", "1 000", "s", "nd", "", "-2"])

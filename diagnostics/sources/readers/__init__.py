@@ -109,7 +109,6 @@ def session(
         folder = Path(name)
         connection.execute(f"SET memory_limit='{MEMORY_LIMIT}'")
         connection.execute(f"SET temp_directory={literal(str(folder))}")
-        connection.execute("SET preserve_insertion_order=false")
         connection.execute("SET enable_progress_bar=false")
         local = _member_of(_local(path, folder), arguments.pop("member", None), layout, folder)
         try:
@@ -146,7 +145,9 @@ def to_parquet(
 
     `select` and `where` are DuckDB expressions over the columns.
     """
-    with opened(path, layout, options) as relation, replacing(target) as temporary:
+    with session(path, layout, options) as (connection, relation), replacing(target) as temporary:
+        # Keeping the lines in order would keep whole row groups in memory.
+        connection.execute("SET preserve_insertion_order=false")
         kept = relation.filter(where) if where else relation
         kept.project(select).write_parquet(str(temporary), compression="zstd")
         with duckdb.connect() as reader:
