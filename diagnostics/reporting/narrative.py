@@ -246,7 +246,9 @@ def formula_words(formula: Formula, label: Callable[[str], str]) -> str:
             f"{_test_words(formula)}{times}"
         )
     elif kind == "published":
-        text = f"[{roles['value']}], tel que publié pour la zone : ce chiffre ne se recompose pas à partir des communes"
+        # Its terms are vintages of one figure, not a sum.
+        figures = " ou ".join(f"{label(term.variable)} ({term.period})" for term in formula.value)
+        text = f"[{figures}], tel que publié pour la zone : ce chiffre ne se recompose pas à partir des communes"
     elif kind == "index":
         weight = f", chacun pondéré par [{roles['weight']}]" if "weight" in roles else ""
         text = f"somme de [{roles['numerator']}] rapportée à somme de [{roles['denominator']}]{weight}{times}"

@@ -104,7 +104,10 @@ def test_formulas_are_told_in_words():
     assert narrative.formula_words(mean, label) == "Moyenne de [APL (2023)], pondérée par [population (2023)]."
     growth = Growth(kind="growth", start="pop@2016", end="pop@2022", years=6)
     assert "sur 6\u00a0ans, à périmètre constant" in narrative.formula_words(growth, label)
-    assert "ne se recompose pas" in narrative.formula_words(Published(kind="published", value="apl@2023"), label)
+    published = Published(kind="published", value="apl@2022 + apl@2023")
+    assert narrative.formula_words(published, label).startswith("[APL (2022) ou APL (2023)], tel que publié")
+    quintile = share.model_copy(update={"test": ">", "threshold": None, "quantile": 0.8})
+    assert "vivent 80\u202f% des habitants de France" in narrative.formula_words(quintile, label)
 
 
 def test_flags_say_their_vintage_and_their_coverage():
