@@ -4,6 +4,7 @@ from diagnostics.reporting.build import build_report
 from diagnostics.reporting.html import render_html, write_html
 from diagnostics.reporting.model import MapFile, Report, SourceUse, Vigilance
 from diagnostics.reporting.outline import outline_svg
+from diagnostics.reporting.place import zone_keys
 from diagnostics.reporting.workbook import render_workbook, write_workbook
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "render_workbook",
     "write_html",
     "write_workbook",
+    "zone_keys",
 ]

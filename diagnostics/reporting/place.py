@@ -86,6 +86,11 @@ class Place:
         return {zone.key: zone for zone in listed}
 
 
+def zone_keys(territory: Territory, zones: pd.DataFrame, membership: pd.DataFrame) -> frozenset[tuple[str, str]]:
+    """The (zone_type, zone_code) that `build_report` reads values of, so that a caller loads no other row."""
+    return frozenset(Place(territory, zones, membership).by_key)
+
+
 def zone_order(zone: Zone) -> tuple[int, str]:
     rank = {"territory": 0, "member": 1, "benchmark": 2, "commune": 3, "iris": 4}[zone.role]
     return rank, zone.code

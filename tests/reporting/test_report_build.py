@@ -1,10 +1,11 @@
 """The report model: what is compared, what is said, what is not known."""
 
+import pandas as pd
 import pytest
 from report_frames import membership_table, source_use, value_row, values_table
 
 from diagnostics.errors import GeographyError
-from diagnostics.reporting import Vigilance
+from diagnostics.reporting import Vigilance, zone_keys
 from diagnostics.reporting.figures import dataset_ids
 
 HOSTILE = '<script>alert("x")</script>'
@@ -213,6 +214,14 @@ def test_order_of_rows_does_not_matter(build, petr_values, zones, membership):
     shuffled = {"zones": zones.sample(frac=1, random_state=4), "membership": membership.sample(frac=1, random_state=5)}
     mixed = build(petr_values.sample(frac=1, random_state=3), **shuffled)
     assert first == mixed
+
+
+def test_only_the_zones_it_names_are_read(build, petr, petr_values, zones, membership):
+    keys = zone_keys(petr, zones, membership)
+    elsewhere = values_table(value_row("living_alone", "commune", "38001", 99.0))
+    read = [key in keys for key in zip(petr_values["zone_type"], petr_values["zone_code"], strict=True)]
+    assert ("commune", "38001") not in keys
+    assert build(petr_values[read]) == build(petr_values) == build(pd.concat([petr_values, elsewhere]))
 
 
 def test_a_territory_without_communes_is_refused(build, petr_values):
