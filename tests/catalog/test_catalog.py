@@ -224,3 +224,18 @@ def test_variables_are_declared_once(catalog):
     for source in catalog.sources.values():
         for name in source.variables:
             assert owners.setdefault(name, source.id) == source.id, name
+
+
+def test_french_typography_of_territories_and_sources(catalog):
+    straight = re.compile(r"(?<=\w)'(?=\w)")
+    loose = re.compile(r" [;:!?»%]|« ")
+    texts = [
+        *(
+            (t.id, text)
+            for t in catalog.territories.values()
+            for text in (t.contract, t.source, *(a.title for a in t.axes))
+        ),
+        *((s.id, text) for s in catalog.sources.values() for text in (s.title, s.producer, s.citation, s.notes)),
+        *((s.id, v.label) for s in catalog.sources.values() for v in s.variables.values()),
+    ]
+    assert [(where, text) for where, text in texts if straight.search(text) or loose.search(text)] == []
