@@ -5,12 +5,15 @@ import pandas as pd
 
 from assets.shared import FROM_WORKSHOP, GROUP_GEOGRAPHY, OWNERS, count, table_metadata
 from diagnostics.catalog import Catalog
-from diagnostics.geography.boundaries import commune_boundaries, write_boundaries
+from diagnostics.geography.boundaries import commune_boundaries, lacking, outlines, write_boundaries
 from diagnostics.geography.membership import build_membership, build_zones
 from diagnostics.geography.reference import build_reference
 from diagnostics.geography.stored import read_reference, write_reference
 from diagnostics.storage import write_parquet
 from diagnostics.workshop import Workshop
+
+OUTLINED = ("epci", "cls", "departement")
+"""The zones above the commune whose outlines are kept, for maps and for QGIS."""
 
 MEMBERSHIP_COLUMNS = {
     "child_type": "niveau de la zone membre",
@@ -67,23 +70,24 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     def boundaries(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop
         workshop.announce("Géographie : contours")
-        outlines = commune_boundaries(
-            workshop.read_table("package_communes"), read_reference(workshop.storage.geography)
+        pivot = read_reference(workshop.storage.geography)
+        communes = commune_boundaries(
+            workshop.read_table("package_communes"), pivot, workshop.read_table("package_cantons")
         )
-        write_boundaries(outlines, workshop.storage.geography)
+        write_boundaries(communes, workshop.storage.geography)
+        membership = workshop.read_membership()
+        for level in OUTLINED:
+            write_boundaries(outlines(communes, membership, level), workshop.storage.geography, level)
         stamp = workshop.record("geography")
-        rows = pd.DataFrame(
-            [
-                {
-                    "EPSG": epsg,
-                    "communes": len(f),
-                    "sans contour": int(f.geometry.is_empty.sum() + f.geometry.isna().sum()),
-                }
-                for epsg, f in outlines.items()
-            ]
-        )
+        drawn = pd.DataFrame([{"EPSG": epsg, "communes": len(f)} for epsg, f in communes.items()])
+        absent = lacking(communes, pivot)
         return dg.MaterializeResult(
-            metadata={"Contours": dg.MetadataValue.md(rows.to_markdown(index=False))},
+            metadata={
+                "Contours": dg.MetadataValue.md(drawn.to_markdown(index=False)),
+                "Communes sans contour propre": dg.MetadataValue.md(
+                    absent.to_markdown(index=False) if len(absent) else "aucune"
+                ),
+            },
             data_version=dg.DataVersion(stamp),
         )
 

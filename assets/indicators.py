@@ -3,12 +3,13 @@
 import datetime
 
 import dagster as dg
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.shared import FROM_WORKSHOP, GROUP_INDICATORS, OWNERS, table_metadata
 from diagnostics.catalog import Catalog
-from diagnostics.geography.passage import Report
+from diagnostics.geography.passage import Carried, Report
 from diagnostics.geography.stored import read_reference
 from diagnostics.indicators import SNAPSHOT, build_facts, compute, needed_variables, reference_population, with_snapshot
 from diagnostics.storage import replacing
@@ -51,17 +52,22 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     def values(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop
         workshop.announce("Indicateurs : passage au COG pivot")
-        carried = build_facts(
+        passages = build_facts(
             workshop.read_observations(needed_variables(workshop.catalog, workshop.profile)),
             workshop.sources.values(),
             read_reference(workshop.storage.geography),
             reference_population(workshop.catalog, workshop.profile),
         )
-        workshop.announce("Indicateurs : calcul pour toutes les zones")
+        reports = []
+
+        def keep(passage: Carried) -> pd.DataFrame:
+            reports.append(passage.report)
+            return passage.observations
+
         table = compute(
             workshop.catalog,
             workshop.profile,
-            carried.observations,
+            (keep(passage) for passage in passages),
             workshop.read_membership(),
             versions=workshop.versions(),
             computed_at=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
@@ -75,7 +81,7 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
             metadata={
                 **table_metadata(france, COLUMNS, preview=40),
                 "dagster/row_count": dg.MetadataValue.int(table.num_rows),
-                **_passage_metadata(carried.report),
+                **_passage_metadata(reports),
             },
             data_version=dg.DataVersion(stamp),
         )
@@ -88,12 +94,13 @@ def write_values(table: pa.Table, workshop: Workshop) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def _passage_metadata(report: Report) -> dict[str, dg.MetadataValue]:
+def _passage_metadata(reports: list[Report]) -> dict[str, dg.MetadataValue]:
     """What carrying old commune codes did, in a few numbers, and the codes that nobody knows."""
+    unknown = pd.concat([report.unknown for report in reports])
     return {
-        "Passage au pivot : fusions": dg.MetadataValue.int(len(report.mergers)),
-        "Passage au pivot : scissions": dg.MetadataValue.int(len(report.splits)),
+        "Passage au pivot : fusions": dg.MetadataValue.int(sum(len(report.mergers) for report in reports)),
+        "Passage au pivot : scissions": dg.MetadataValue.int(sum(len(report.splits) for report in reports)),
         "Passage au pivot : codes inconnus": dg.MetadataValue.md(
-            report.unknown.head(50).to_markdown(index=False) if len(report.unknown) else "aucun"
+            unknown.head(50).to_markdown(index=False) if len(unknown) else "aucun"
         ),
     }

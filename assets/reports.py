@@ -54,7 +54,7 @@ def report_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefiniti
                 "Rapport": dg.MetadataValue.path(str(folder / "rapport.html")),
                 "Annexe": dg.MetadataValue.path(str(folder / "annexe.xlsx")),
                 "Indicateurs renseignés": dg.MetadataValue.int(sum(len(s.blocks) for s in made.sections)),
-                "Inconnues expliquées": dg.MetadataValue.int(len(made.unknowns)),
+                "Inconnues expliquées": dg.MetadataValue.int(len(made.unknown)),
             },
             data_version=dg.DataVersion(stamp),
         )

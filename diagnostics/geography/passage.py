@@ -251,24 +251,17 @@ def _shares(covering: pd.DataFrame, weights: pd.Series | None) -> pd.Series:
 def _absentees(routes: pd.DataFrame, reference: Reference) -> pd.DataFrame:
     """Communes of the file's own year that should feed a pivot commune present in it, and have no row."""
     found = []
-    successor = reference.passage.set_index("old_code")["new_code"]
+    # Plain sets and a dict: looking thousands of codes up in text columns is what costs here.
+    successor = dict(zip(reference.passage["old_code"], reference.passage["new_code"], strict=True))
     districts = set(reference.municipal_districts["commune"])
     if not reference.validity.empty:
+        valid = {year: valid_codes(reference, int(year)) for year in routes["cog_year"].dropna().unique()}
         for (dataset, year), part in routes.groupby(["dataset_id", "cog_year"]):
-            expected = successor[successor.index.isin(valid_codes(reference, int(year)) - set(part["code"]))]
-            expected = expected[expected.isin(set(part["new_code"]) - districts)]
-            found.append(
-                pd.DataFrame(
-                    {
-                        "dataset_id": dataset,
-                        "cog_year": year,
-                        "new_code": expected.to_numpy(),
-                        "old_code": expected.index.to_numpy(),
-                    }
-                )
-            )
+            targets = set(part["new_code"]) - districts
+            absent = sorted(code for code in valid[year] - set(part["code"]) if successor.get(code) in targets)
+            found += [(dataset, year, successor[code], code) for code in absent]
     columns = ["dataset_id", "cog_year", "new_code", "old_code"]
-    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+    return pd.DataFrame(found, columns=columns)
 
 
 def _published_twice(facts: _Facts, places: pd.DataFrame) -> pd.DataFrame:

@@ -26,6 +26,7 @@ def read_reference(folder: UPath | Path) -> Reference:
     folder = UPath(folder) / "reference"
     if not (folder / "communes.parquet").exists():
         raise GeographyError(
-            f"Géographie absente sous {folder}. Matérialiser l'asset « geography/reference », ou lancer `diagnostic run`."
+            f"Géographie absente sous {folder}. Matérialiser l'asset « geography/reference », "
+            "ou lancer `diagnostic run`."
         )
     return Reference(**{name: pd.read_parquet(folder / f"{name}.parquet") for name in FRAMES}, pivot_year=PIVOT_YEAR)

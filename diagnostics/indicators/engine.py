@@ -7,6 +7,7 @@ Output: the public table `values` (docs/architecture.md). Counts are summed, the
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -76,7 +77,7 @@ AGGREGATES: dict[str, Aggregate] = {
 def compute(
     catalog: Catalog,
     profile: Profile,
-    facts: pd.DataFrame,
+    facts: Iterable[pd.DataFrame],
     membership: pd.DataFrame,
     *,
     versions: dict[str, str],
@@ -84,7 +85,7 @@ def compute(
 ) -> pa.Table:
     """Every indicator of `profile`, for every zone.
 
-    `facts`: `dataset_id, variable, geo_type, geo_code, period, value, status`, communes at the pivot COG.
+    `facts`: frames of `dataset_id, variable, geo_type, geo_code, period, value, status`, communes at the pivot COG.
     `membership`: `child_type, child_code, parent_type, parent_code`; communes are members of themselves.
     `versions`: dataset -> the version of its files, as shown in `source_version`.
     Raises CatalogError when no reference population is at hand.
@@ -104,9 +105,19 @@ def compute(
         return _finish(db, computable, versions, computed_at)
 
 
-def _register(db: duckdb.DuckDBPyConnection, facts: pd.DataFrame, membership: pd.DataFrame) -> None:
-    db.register("facts_frame", facts[["dataset_id", "variable", "geo_type", "geo_code", "period", "value", "status"]])
-    db.execute("create table facts as select * from facts_frame")
+def _register(db: duckdb.DuckDBPyConnection, facts: Iterable[pd.DataFrame], membership: pd.DataFrame) -> None:
+    db.execute("set enable_progress_bar = false")
+    db.execute("""
+        create table facts (
+            dataset_id varchar, variable varchar, geo_type varchar, geo_code varchar, period varchar, value double,
+            status varchar)
+    """)
+    for frame in facts:
+        db.register("frame", frame)
+        db.execute(
+            "insert into facts select dataset_id, variable, geo_type, geo_code, period, value, status from frame"
+        )
+        db.unregister("frame")
     db.register("membership_frame", membership)
     # Above the commune, zones are unions of communes; an IRIS only ever stands for itself.
     db.execute("""
@@ -115,6 +126,11 @@ def _register(db: duckdb.DuckDBPyConnection, facts: pd.DataFrame, membership: pd
         from membership_frame where child_type = 'commune'
         union all
         select distinct 'iris', child_code, 'iris', child_code from membership_frame where child_type = 'iris'
+        union all
+        -- a context figure is known by département: its region and France are unions of départements
+        select distinct 'departement', d.parent_code, z.parent_type, z.parent_code
+        from membership_frame d join membership_frame z using (child_type, child_code)
+        where d.parent_type = 'departement' and z.parent_type in ('departement', 'region', 'france')
     """)
     db.execute("""
         create table results (
@@ -150,6 +166,10 @@ def _reference_population(db: duckdb.DuckDBPyConnection, variable: str) -> None:
         select zone_type, zone_code, sum(population) as population
         from belongs join weights using (level, code) group by all
     """)
+    db.execute("""
+        insert into weights
+        select zone_type, zone_code, population from zone_population where zone_type = 'departement'
+    """)
 
 
 def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[Indicator, Formula]]) -> None:
@@ -160,6 +180,7 @@ def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[In
                 "indicator_id": indicator.id,
                 "kind": formula.kind,
                 "weighted": "weight" in formula.roles(),
+                "context": indicator.nature == "context",
                 "period": period_of(formula),
                 "multiplier": float(getattr(formula, "multiplier", 1.0)),
                 "years": getattr(formula, "years", None),
@@ -188,6 +209,7 @@ _SPEC_SCHEMA = pa.schema(
         ("indicator_id", pa.string()),
         ("kind", pa.string()),
         ("weighted", pa.bool_()),
+        ("context", pa.bool_()),
         ("period", pa.string()),
         ("multiplier", pa.float64()),
         ("years", pa.int32()),
@@ -220,15 +242,19 @@ def period_of(formula: Formula) -> str:
 
 
 def _operands(db: duckdb.DuckDBPyConnection) -> None:
-    """x, y and w of each indicator in each commune and IRIS. Known only when every term of the role is."""
+    """x, y and w of each indicator in each commune and IRIS, or in each département for a context indicator.
+
+    An operand is known only when every term of its role is.
+    """
     db.execute("""
         create table operands as
         with roles as (
             select t.indicator_id, t.role, f.geo_type as level, f.geo_code as code,
                    case when count(f.value) = any_value(t.n_terms) then sum(t.coefficient * f.value) end as value,
                    bool_or(f.status = 'secret') as secret
-            from terms t join facts f using (variable, period)
-            where t.kind <> 'published' and f.geo_type in ('commune', 'iris')
+            from terms t join spec s using (indicator_id) join facts f using (variable, period)
+            where t.kind <> 'published'
+              and case when s.context then f.geo_type = 'departement' else f.geo_type in ('commune', 'iris') end
             group by t.indicator_id, t.role, f.geo_type, f.geo_code
         )
         select indicator_id, level, code,
@@ -316,67 +342,70 @@ def _finish(
     versions: dict[str, str],
     computed_at: datetime.datetime,
 ) -> pa.Table:
-    """Intervals, flags and the comparison with France, then the columns of the public table.
-
-    Only numbers leave DuckDB: two million rows of repeated words would cost more than all the rest.
-    """
-    db.execute("create table named as select row_number() over (order by indicator_id) - 1 as rank, * from spec")
-    db.execute(
-        """
-        create table ordered as
-        select n.rank, r.*, case when (r.zone_type, r.zone_code) <> (?, ?) then b.value end as benchmark
-        from results r
-        join named n using (indicator_id)
-        left join results b on b.indicator_id = r.indicator_id and b.period = r.period
-                           and b.zone_type = ? and b.zone_code = ?
-        order by n.rank, r.zone_type, r.zone_code, r.period
-        """,
-        [*BENCHMARK, *BENCHMARK],
-    )
-    numbers = db.sql(
-        "select rank, numerator, denominator, value, coverage, secret, benchmark from ordered"
-    ).fetchnumpy()
-    names = [row[0] for row in db.sql("select indicator_id from named order by rank").fetchall()]
-    ranks = np.asarray(numbers.pop("rank"))
-    edges = np.searchsorted(ranks, np.arange(len(names) + 1))
-    said = []
-    for name, start, end in zip(names, edges, edges[1:], strict=False):
-        rows = pd.DataFrame({key: np.ma.filled(column[start:end], np.nan) for key, column in numbers.items()})
-        said.append(_dictionary_encoded(_said_of(rows, *computable[name])))
-    db.register("said_frame", pa.concat_tables(said))
+    """Intervals, flags and the comparison with France, then the columns of the public table, indicator by indicator."""
     datasets = _datasets(db)
-    db.register(
-        "about_frame",
-        pd.DataFrame(
-            {
-                "rank": range(len(names)),
-                "unit": [computable[n][0].unit for n in names],
-                "dataset_ids": [",".join(datasets.get(n, [])) for n in names],
-                "source_version": [";".join(versions[d] for d in datasets.get(n, []) if d in versions) for n in names],
-            }
-        ),
-    )
-    return db.execute(
-        f"""
-        select {", ".join(VALUE_COLUMNS[:4])}, s.numerator, s.denominator, s.value, unit, ci_low, ci_high,
-               method, reliability, coverage, comparison, dataset_ids, source_version, ?::timestamptz as computed_at
-        from ordered o positional join said_frame s join about_frame a on a.rank = o.rank
-        """,
-        [computed_at],
-    ).to_arrow_table()
+    blocks = []
+    for name in sorted(computable):
+        rows = db.sql(
+            """
+            select r.*, case when (r.zone_type, r.zone_code) <> ($type, $code) then b.value end as benchmark
+            from results r
+            left join (select period, value from results
+                       where indicator_id = $name and zone_type = $type and zone_code = $code) b using (period)
+            where r.indicator_id = $name
+            order by r.zone_type, r.zone_code, r.period
+            """,
+            params={"name": name, "type": BENCHMARK[0], "code": BENCHMARK[1]},
+        ).to_arrow_table()
+        if not rows.num_rows:
+            continue
+        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name])
+        constant = {
+            "unit": computable[name][0].unit,
+            "dataset_ids": ",".join(datasets.get(name, [])),
+            "source_version": ";".join(versions[d] for d in datasets.get(name, []) if d in versions),
+        }
+        blocks.append(_block(rows, said, constant, computed_at))
+    return pa.concat_tables(blocks).unify_dictionaries() if blocks else _SCHEMA.empty_table()
 
 
-def _dictionary_encoded(frame: pd.DataFrame) -> pa.Table:
-    """Words as indices: each column holds a handful of them, repeated over every zone of France."""
-    columns = {
-        name: pa.array(pd.Categorical(column)).cast(_WORDS) if name in _WORD_COLUMNS else pa.array(column.to_numpy())
-        for name, column in frame.items()
-    }
-    return pa.table(columns)
-
-
+_NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "benchmark"]
 _WORDS = pa.dictionary(pa.int32(), pa.string())
-_WORD_COLUMNS = ("method", "reliability", "comparison")
+"""Words travel as indices: a handful of them, repeated over every zone of France."""
+_SCHEMA = pa.schema(
+    [
+        (name, kind)
+        for names, kind in (
+            (("indicator_id", "zone_type"), _WORDS),
+            (("zone_code",), pa.string()),
+            (("period",), _WORDS),
+            (("numerator", "denominator", "value"), pa.float64()),
+            (("unit",), _WORDS),
+            (("ci_low", "ci_high"), pa.float64()),
+            (("method", "reliability"), _WORDS),
+            (("coverage",), pa.float64()),
+            (("comparison", "dataset_ids", "source_version"), _WORDS),
+            (("computed_at",), pa.timestamp("us", tz="UTC")),
+        )
+        for name in names
+    ]
+)
+
+
+def _block(rows: pa.Table, said: pd.DataFrame, constant: dict[str, str], computed_at: datetime.datetime) -> pa.Table:
+    """One indicator's part of the public table."""
+
+    def column(name: str, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+        if name == "computed_at":
+            return pa.repeat(pa.scalar(computed_at, kind), rows.num_rows)
+        if name in constant:
+            indices = pa.array(np.zeros(rows.num_rows, dtype=np.int32))
+            return pa.DictionaryArray.from_arrays(indices, pa.array([constant[name]], pa.string()))
+        if name in said:
+            return pa.array(said[name].to_numpy(), from_pandas=True).cast(kind)
+        return rows[name].dictionary_encode() if kind == _WORDS else rows[name]
+
+    return pa.table([column(field.name, field.type) for field in _SCHEMA], schema=_SCHEMA)
 
 
 def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:

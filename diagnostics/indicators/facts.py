@@ -5,7 +5,7 @@ Communes stand at the pivot COG; IRIS keep their own code; other zones are as pu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import duckdb
 import pandas as pd
@@ -19,17 +19,17 @@ UNDIVIDED = "0000"
 
 
 def build_facts(
-    observations: Iterable[pd.DataFrame], sources: Iterable[Source], reference: Reference, population_variable: str
-) -> Carried:
-    """All observations at the pivot geography, with the report of what the passage did.
+    observations: Sequence[pd.DataFrame], sources: Iterable[Source], reference: Reference, population_variable: str
+) -> Iterator[Carried]:
+    """Each dataset's observations at the pivot geography, with the report of what the passage did to it.
 
-    `population_variable`: the population that shares splits and decides class majorities.
-    Raises GeographyError when a total moved.
+    One dataset at a time, so that memory holds one. `population_variable`: the population that shares splits and
+    decides class majorities. Raises GeographyError when a total moved.
     """
-    everything = pd.concat(observations, ignore_index=True)
     rules = {name: variable.carry for source in sources for name, variable in source.variables.items()}
-    complete = with_communes_of_iris(everything, rules)
-    return carry_to_pivot(complete, reference, rules, latest_populations(complete, population_variable))
+    populations = latest_populations(observations, population_variable, rules)
+    for frame in observations:
+        yield carry_to_pivot(with_communes_of_iris(frame, rules), reference, rules, populations)
 
 
 def needed_variables(catalog: Catalog, profile: Profile) -> list[str]:
@@ -40,13 +40,11 @@ def needed_variables(catalog: Catalog, profile: Profile) -> list[str]:
     return sorted(names | {rules[name].partition(":")[2] for name in names} - {""})
 
 
-def latest_populations(observations: pd.DataFrame, variable: str) -> pd.Series:
+def latest_populations(observations: Sequence[pd.DataFrame], variable: str, rules: dict[str, str]) -> pd.Series:
     """Latest known population by commune code, codes of older geographies included."""
-    rows = observations[
-        (observations["variable"] == variable)
-        & observations["geo_type"].isin(["commune", "district"])
-        & (observations["status"] == "ok")
-    ]
+    counted = [with_communes_of_iris(frame[frame["variable"] == variable], rules) for frame in observations]
+    rows = pd.concat(counted, ignore_index=True)
+    rows = rows[rows["geo_type"].isin(["commune", "district"]) & (rows["status"] == "ok")]
     return rows.sort_values("period").drop_duplicates("geo_code", keep="last").set_index("geo_code")["value"]
 
 

@@ -24,7 +24,7 @@ def extract_snapshot(values: pa.Table, membership: pd.DataFrame, whole_communes:
     with duckdb.connect() as db:
         db.register("all_values", values)
         db.register("membership", membership)
-        return db.execute(
+        return db.sql(
             """
             with near as (
                 select distinct e.parent_code as zone_code
@@ -37,7 +37,7 @@ def extract_snapshot(values: pa.Table, membership: pd.DataFrame, whole_communes:
                or (zone_type = 'epci' and zone_code in (select zone_code from near))
             order by indicator_id, zone_type, zone_code, period
             """,
-            [list(DEPARTEMENTS), whole_communes],
+            params=[list(DEPARTEMENTS), whole_communes],
         ).to_arrow_table()
 
 
@@ -49,7 +49,7 @@ def with_snapshot(values: pa.Table, snapshot: pa.Table) -> pa.Table:
     with duckdb.connect() as db:
         db.register("here", values)
         db.register("snapshot", snapshot)
-        return db.execute("""
+        return db.sql("""
             select * from here
             union all by name
             select * replace (

@@ -63,7 +63,7 @@ def commune(variable, code, value, status="ok", period="2022"):
 
 
 def run(catalog, rows, parents):
-    table = compute(catalog, "mirror", facts_of(rows), members(parents), versions={"essai": "v1"}, computed_at=NOW)
+    table = compute(catalog, "mirror", [facts_of(rows)], members(parents), versions={"essai": "v1"}, computed_at=NOW)
     return table.to_pandas().set_index(["indicator_id", "zone_type", "zone_code"])
 
 
@@ -73,7 +73,7 @@ PEOPLE = [commune("people", "01001", 1000.0), commune("people", "01002", 3000.0)
 
 def test_columns_are_the_public_contract():
     table = compute(
-        catalog_of(), "mirror", facts_of(PEOPLE), members(PARENTS), versions={"essai": "v1"}, computed_at=NOW
+        catalog_of(), "mirror", [facts_of(PEOPLE)], members(PARENTS), versions={"essai": "v1"}, computed_at=NOW
     )
     assert tuple(table.column_names) == VALUE_COLUMNS
 
@@ -235,7 +235,7 @@ def test_an_iris_speaks_for_itself_only():
         "share", {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022", "multiplier": 100}
     )
     table = compute(
-        catalog_of(ratio), "mirror", facts_of(rows), membership, versions={}, computed_at=NOW
+        catalog_of(ratio), "mirror", [facts_of(rows)], membership, versions={}, computed_at=NOW
     ).to_pandas().set_index(["indicator_id", "zone_type", "zone_code"])  # fmt: skip
     assert table.loc[("share", "iris", "010010101"), "value"] == 10
     assert table.loc[("share", "commune", "01001"), "value"] == 1
@@ -268,3 +268,27 @@ def test_against_a_dumb_loop_on_random_communes():
             assert row["value"] == pytest.approx(100 * numerator / denominator)
         else:
             assert math.isnan(row["value"])
+
+
+def test_a_context_ratio_is_summed_from_departements_and_never_copied_down():
+    membership = pd.concat(
+        [
+            members(PARENTS),
+            pd.DataFrame(
+                [("commune", c, t, z) for c, d in (("01001", "01"), ("01002", "01"), ("01003", "02"))
+                 for t, z in (("departement", d), ("region", "84"))],
+                columns=members(PARENTS).columns,
+            ),
+        ]
+    )  # fmt: skip
+    rows = [*PEOPLE, *[("helped", "2022", "departement", d, v, "ok") for d, v in (("01", 40.0), ("02", 10.0))]]
+    rows += [("elders", "2022", "departement", d, v, "ok") for d, v in (("01", 400.0), ("02", 50.0))]
+    formula = {"kind": "ratio", "numerator": "helped@2022", "denominator": "elders@2022", "multiplier": 1000}
+    helped = indicator("helped_rate", formula, nature="context")
+    values = compute(
+        catalog_of(helped), "mirror", [facts_of(rows)], membership, versions={}, computed_at=NOW
+    ).to_pandas().set_index(["indicator_id", "zone_type", "zone_code"])  # fmt: skip
+    assert values.loc[("helped_rate", "departement", "02"), "value"] == 200
+    assert values.loc[("helped_rate", "region", "84"), "value"] == pytest.approx(1000 * 50 / 450)
+    assert values.loc[("helped_rate", "france", "FR"), "reliability"] == "context"
+    assert not set(values.loc["helped_rate"].index.get_level_values(0)) & {"commune", "epci", "cls"}
