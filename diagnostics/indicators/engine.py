@@ -252,7 +252,9 @@ def _operands(db: duckdb.DuckDBPyConnection) -> None:
             select t.indicator_id, t.role, f.geo_type as level, f.geo_code as code,
                    case when count(f.value) = any_value(t.n_terms) then sum(t.coefficient * f.value) end as value,
                    bool_or(f.status = 'secret') as secret
-            from terms t join spec s using (indicator_id) join facts f using (variable, period)
+            from terms t
+            join (select indicator_id, context from spec) s using (indicator_id)
+            join facts f using (variable, period)
             where t.kind <> 'published'
               and case when s.context then f.geo_type = 'departement' else f.geo_type in ('commune', 'iris') end
             group by t.indicator_id, t.role, f.geo_type, f.geo_code
