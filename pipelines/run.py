@@ -1,4 +1,8 @@
-"""Running the pipeline from a command: only what is out of date, in one process, with its history kept."""
+"""Running the pipeline from a command: only what is out of date, in one process, with its history kept.
+
+Dagster and the drawing libraries are loaded only when there is something to run: finding that nothing changed must be
+immediate.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +10,41 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import dagster as dg
 import pyarrow.parquet as pq
 
 from diagnostics.catalog import load_catalog
 from diagnostics.indicators import SNAPSHOT, extract_snapshot
 from diagnostics.storage import PROJECT_ROOT, replacing
 from diagnostics.workshop import Workshop
-from pipelines.definitions import build_assets
 
 Announce = Callable[[str], None]
+Key = tuple[str, str]
+"""Path of an asset's key: its stage and its name."""
+
+REFERENCE, BOUNDARIES, VALUES = ("geography", "reference"), ("geography", "boundaries"), ("indicators", "values")
 
 
-def stale_assets(workshop: Workshop) -> list[dg.AssetKey]:
+def stale_assets(workshop: Workshop) -> list[Key]:
     """The assets above the territories that are not up to date, in the order of the flow.
 
     Raw files are always looked at, which costs nothing when nothing moved; a stage is stale when its stamp changed.
     """
     stale = [
-        dg.AssetKey([stage, dataset])
+        (stage, dataset)
         for stage in ("raw", "observations")
         for dataset in workshop.sources
         if not workshop.is_current(f"{stage}/{dataset}")
     ]
     if not workshop.is_current("geography"):
-        stale += [dg.AssetKey(["geography", "reference"]), dg.AssetKey(["geography", "boundaries"])]
+        stale += [REFERENCE, BOUNDARIES]
     if not workshop.is_current("values"):
-        stale.append(dg.AssetKey(["indicators", "values"]))
+        stale.append(VALUES)
     return stale
 
 
-def stale_deliverables(workshop: Workshop, territory_id: str) -> list[dg.AssetKey]:
+def stale_deliverables(workshop: Workshop, territory_id: str) -> list[Key]:
     return [
-        dg.AssetKey(["territories", product])
+        ("territories", product)
         for product in ("maps", "report")
         if not workshop.is_current(f"{product}/{territory_id}")
     ]
@@ -50,28 +56,29 @@ def run(workshop: Workshop, territory_ids: Sequence[str]) -> list[str]:
     Raises the DiagnosticError of the step that failed; products of former runs stay as they were.
     """
     made: list[str] = []
-    figures = stale_assets(workshop)
-    if figures:
-        _materialize(workshop, figures, None)
-        made += [key.to_user_string() for key in figures]
+    if figures := stale_assets(workshop):
+        _materialize(workshop, figures)
+        made += ["/".join(key) for key in figures]
         # A new file may have moved what depends on it: the second look finds nothing unless it did.
         if follow_up := stale_assets(workshop):
-            _materialize(workshop, follow_up, None)
+            _materialize(workshop, follow_up)
     for territory_id in territory_ids:
-        deliverables = stale_deliverables(workshop, territory_id)
-        if deliverables:
+        if deliverables := stale_deliverables(workshop, territory_id):
             _materialize(workshop, deliverables, territory_id)
-            made += [f"{key.to_user_string()}[{territory_id}]" for key in deliverables]
+            made += [f"{'/'.join(key)}[{territory_id}]" for key in deliverables]
     return made
 
 
-def _materialize(workshop: Workshop, keys: Sequence[dg.AssetKey], partition: str | None) -> None:
-    assets = build_assets(workshop.catalog)
+def _materialize(workshop: Workshop, keys: Sequence[Key], partition: str | None = None) -> None:
+    import dagster as dg  # noqa: PLC0415
+
+    from pipelines.definitions import build_assets  # noqa: PLC0415
+
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
     with dg.DagsterInstance.get() as instance:
         dg.materialize(
-            assets,
-            selection=dg.AssetSelection.assets(*keys),
+            build_assets(workshop.catalog),
+            selection=dg.AssetSelection.assets(*(dg.AssetKey(list(key)) for key in keys)),
             resources={"workshop": workshop},
             partition_key=partition,
             instance=instance,
@@ -84,8 +91,7 @@ def bring_geography(workshop: Workshop) -> None:
     if workshop.is_current("geography"):
         return
     tables = [d for d in workshop.sources if any(x.table for x in workshop.distributions(d))]
-    keys = [dg.AssetKey([stage, dataset]) for stage in ("raw", "observations") for dataset in tables]
-    _materialize(workshop, [*keys, dg.AssetKey(["geography", "reference"])], None)
+    _materialize(workshop, [*((stage, d) for stage in ("raw", "observations") for d in tables), REFERENCE])
 
 
 def write_snapshot(announce: Announce) -> tuple[Path, int]:
