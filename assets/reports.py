@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from html import escape
 
 import dagster as dg
 import duckdb
@@ -44,7 +45,7 @@ def report_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefiniti
             points_of_vigilance=None,
             profile=workshop.profile,
             computed_on=datetime.date.today(),
-            outline_svg=(folder / "maps" / f"{COVER}.svg").read_text(encoding="utf-8"),
+            outline_svg=cover_svg(folder / "maps" / f"{COVER}.svg", territory),
         )
         write_html(made, folder / "rapport.html")
         write_workbook(made, folder / "annexe.xlsx")
@@ -82,6 +83,13 @@ def read_values(workshop: Workshop, territory: Territory, membership: pd.DataFra
             """,
             {"territory": territory.id, "path": str(workshop.storage.values)},
         ).df()
+
+
+def cover_svg(path, territory: Territory) -> str:
+    """The drawing of the cover, ready to stand inside a page: no XML prologue, and a name for those who cannot see."""
+    drawing = path.read_text(encoding="utf-8")
+    drawing = drawing[drawing.index("<svg") :]
+    return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(f"Carte de situation : {territory.name}")}"', 1)
 
 
 def map_files(folder) -> dict[str, MapFile]:
