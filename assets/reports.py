@@ -89,7 +89,8 @@ def cover_svg(path, territory: Territory) -> str:
     """The drawing of the cover, ready to stand inside a page: no XML prologue, and a name for those who cannot see."""
     drawing = path.read_text(encoding="utf-8")
     drawing = drawing[drawing.index("<svg") :]
-    return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(f"Carte de situation : {territory.name}")}"', 1)
+    label = escape(f"Carte de situation : {territory.name}")
+    return drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def map_files(folder) -> dict[str, MapFile]:
