@@ -55,12 +55,12 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
         workshop: Workshop = context.resources.workshop
         workshop.announce(f"Observations : {source.title}")
         frames, tables, results = [], {}, []
-        for distribution in workshop.distributions(source.id):
+        for distribution in workshop.present(source.id):
             file = workshop.raw_file(source.id, distribution)
             if distribution.table is not None:
                 table = read_table(source, distribution, file.path)
                 results += check_table(distribution, table)
-                tables[distribution.id] = table
+                tables[distribution.table_name] = table
             if distribution.observations:
                 frame = observe(source, distribution, file.path)
                 results += check(source, distribution, frame)
@@ -78,8 +78,8 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
                 f"{source.title} : le fichier ne respecte pas son contrat. " + " ; ".join(r.detail for r in failed[:5]),
                 allow_retries=False,
             )
-        for distribution_id, table in tables.items():
-            write_parquet(table, workshop.table_path(source.id, distribution_id))
+        for name, table in tables.items():
+            write_parquet(table, workshop.table_path(source.id, name))
         facts = pd.concat(frames, ignore_index=True) if frames else None
         if facts is not None:
             write_parquet(facts, workshop.observations_path(source.id))

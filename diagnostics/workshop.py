@@ -19,8 +19,10 @@ import pandas as pd
 from diagnostics.catalog import Catalog, Distribution, Profile, Source, load_catalog
 from diagnostics.errors import DiagnosticError, SourceError
 from diagnostics.indicators.snapshot import SNAPSHOT
-from diagnostics.sources.fetch import RawFile, fetch, mirror_folder, raw_folder, raw_name
+from diagnostics.sources.fetch import RawFile, fetch, manual_path, mirror_folder, raw_folder, raw_name
 from diagnostics.sources.receipts import Receipt, read_receipt, receipt_path, serves
+from diagnostics.sources.refusals import Outcome
+from diagnostics.sources.web import Progress, Web
 from diagnostics.storage import PROJECT_ROOT, Storage, replacing
 
 PROFILES: tuple[Profile, ...] = ("embedded", "mirror", "official")
@@ -28,12 +30,14 @@ PROFILES: tuple[Profile, ...] = ("embedded", "mirror", "official")
 
 @dataclass(frozen=True)
 class Workshop:
-    """`announce` is told each step that begins, for progress bars; it must not raise."""
+    """`announce` is told each step that begins, for progress bars; it must not raise. `web` is the client of the
+    producers' addresses; one with ordinary patience when None."""
 
     catalog: Catalog
     profile: Profile = "embedded"
     storage: Storage = field(default_factory=Storage.from_environment)
     announce: Callable[[str], None] = lambda _step: None
+    web: Web | None = None
 
     @classmethod
     def from_environment(cls) -> Workshop:
@@ -55,10 +59,46 @@ class Workshop:
     def distributions(self, dataset: str) -> list[Distribution]:
         return self.catalog.sources[dataset].of_profile(self.profile)
 
-    def fetch(self, dataset: str) -> list[RawFile]:
-        """Fetch every distribution of the profile; a file already there, unchanged, costs nothing."""
+    def fetch(
+        self, dataset: str, *, renew: bool = True, progress: Progress | None = None
+    ) -> list[tuple[Distribution, Outcome]]:
+        """Bring every distribution of the profile; a file already there, unchanged, costs nothing.
+
+        In the official profile the producers are asked for newer files, which pass the gates before they serve
+        (`renew=False` keeps to what is here), and a file that cannot be had is `absent` with its reason: one producer
+        who moved a file must not stop the others. In the other profiles a missing file raises SourceError.
+        """
         source = self.catalog.sources[dataset]
-        return [fetch(source, d, self.storage) for d in self.distributions(dataset)]
+        if self.profile != "official":
+            return [(d, Outcome("unchanged", fetch(source, d, self.storage), [])) for d in self.distributions(dataset)]
+        return [(d, self._bring(source, d, renew, progress)) for d in self.distributions(dataset)]
+
+    def _bring(self, source: Source, distribution: Distribution, renew: bool, progress: Progress | None) -> Outcome:
+        # The gates load the readers and the contract: only a run that asks the producers pays.
+        from diagnostics.sources.gates import refresh  # noqa: PLC0415
+
+        try:
+            if not renew and (receipt := self.receipt(source.id, distribution)) is not None:
+                return Outcome("unchanged", self._raw(source, distribution, receipt), [])
+            return refresh(source, distribution, self.storage, progress=progress, web=self.web)
+        except SourceError as error:
+            return Outcome("absent", None, [], str(error))
+
+    def present(self, dataset: str) -> list[Distribution]:
+        """The distributions of the profile whose file is here: all of them, unless the profile is `official`."""
+        distributions = self.distributions(dataset)
+        if self.profile != "official":
+            return distributions
+        return [d for d in distributions if self.receipt(dataset, d) is not None]
+
+    def absent(self) -> list[tuple[str, Distribution]]:
+        """(dataset, distribution) of the official files that are not here: what they give will be unknown."""
+        return [
+            (dataset, d)
+            for dataset in self.sources
+            for d in self.distributions(dataset)
+            if d not in self.present(dataset)
+        ]
 
     def receipt(self, dataset: str, distribution: Distribution) -> Receipt | None:
         """The receipt of a distribution whose file is here and unchanged, else None."""
@@ -75,7 +115,10 @@ class Workshop:
                 f"{dataset}, distribution « {distribution.id} » : le fichier n'a pas encore été récupéré. "
                 f"Matérialiser l'asset « raw/{dataset} », ou lancer `diagnostic run`."
             )
-        return RawFile(raw_folder(self.catalog.sources[dataset], distribution, self.storage) / receipt.path, receipt)
+        return self._raw(self.catalog.sources[dataset], distribution, receipt)
+
+    def _raw(self, source: Source, distribution: Distribution, receipt: Receipt) -> RawFile:
+        return RawFile(raw_folder(source, distribution, self.storage) / receipt.path, receipt)
 
     def require_mirror(self) -> None:
         """Raise at once when the profile is `mirror` and its folder is not there."""
@@ -87,27 +130,27 @@ class Workshop:
     def observations_path(self, dataset: str):
         return self.storage.observations / f"{dataset}.parquet"
 
-    def table_path(self, dataset: str, distribution_id: str):
-        return self.storage.processed / "tables" / f"{dataset}.{distribution_id}.parquet"
+    def table_path(self, dataset: str, table_name: str):
+        return self.storage.processed / "tables" / f"{dataset}.{table_name}.parquet"
 
     # --- reading back what was made ----------------------------------------------------------------------------------
 
-    def read_table(self, distribution_id: str) -> pd.DataFrame:
-        """A reference table, by the identifier of the distribution that gives it in this profile."""
-        dataset = self._table_owners[distribution_id]
-        return pd.read_parquet(self.table_path(dataset, distribution_id))
+    def read_table(self, name: str) -> pd.DataFrame:
+        """A reference table, by the name it answers to in every profile (`Distribution.table_name`)."""
+        dataset = self._table_owners[name]
+        return pd.read_parquet(self.table_path(dataset, name))
 
     def read_tables(self) -> dict[str, pd.DataFrame]:
         return {name: self.read_table(name) for name in self._table_owners}
 
-    @cached_property
+    @property
     def _table_owners(self) -> dict[str, str]:
-        return {d.id: s.id for s in self.sources.values() for d in s.of_profile(self.profile) if d.table is not None}
+        return {d.table_name: s for s in self.sources for d in self.present(s) if d.table is not None}
 
-    @cached_property
+    @property
     def observed(self) -> list[str]:
         """The datasets of the profile that give observations."""
-        return [s.id for s in self.sources.values() if any(d.observations for d in s.of_profile(self.profile))]
+        return [dataset for dataset in self.sources if any(d.observations for d in self.present(dataset))]
 
     def read_observations(self, variables: list[str]) -> list[pd.DataFrame]:
         """The observations of these variables, one frame per dataset that has any."""
@@ -175,7 +218,13 @@ class Workshop:
 
     def _stamp_raw(self, dataset: str) -> str:
         receipts = [self.receipt(dataset, d) for d in self.distributions(dataset)]
-        return digest([receipt.sha256 if receipt else None for receipt in receipts])
+        return digest([receipt.sha256 if receipt else None for receipt in receipts], self._dropped(dataset))
+
+    def _dropped(self, dataset: str) -> list[int]:
+        """When the files that a person dropped were last written: a new drop makes the raw stage stale."""
+        source = self.catalog.sources[dataset]
+        paths = [manual_path(source, raw_name(source, d), self.storage) for d in self.distributions(dataset)]
+        return [path.stat().st_mtime_ns for path in paths if path.is_file()]
 
     def _stamp_observations(self, dataset: str) -> str:
         card = self.catalog.sources[dataset].model_dump(mode="json")

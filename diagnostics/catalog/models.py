@@ -72,9 +72,13 @@ class Observations(Card):
 
 
 class Distribution(Card):
-    """One file or one address of a dataset (the DCAT word), and how its bytes are read."""
+    """One file or one address of a dataset (the DCAT word), and how its bytes are read.
+
+    `role`: the name its table answers to, when distributions of several profiles give the same table; `id` by default.
+    """
 
     id: Identifier
+    role: Identifier | None = None
     profiles: list[Profile] = Field(min_length=1)
     address: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
@@ -90,6 +94,11 @@ class Distribution(Card):
     table_where: str | None = None
     observations: list[Observations] = []
 
+    @property
+    def table_name(self) -> str:
+        """How the rest of the house asks for the table, whichever profile gives it."""
+        return self.role or self.id
+
     @field_validator("address")
     @classmethod
     def _known_scheme(cls, address: str) -> str:
@@ -102,7 +111,8 @@ class Variable(Card):
     """A quantity of the house: what it is, and how it follows its commune through time.
 
     `carry`: `sum` for stocks; `mean:<variable>` for per-head means; `majority:<variable>` and `max` for classes, the
-    variable being of the same dataset, or the reference population when none is named; `keep` for what cannot be recombined (medians, published rates): missing after a merger.
+    variable being of the same dataset, or the reference population when none is named; `keep` for what cannot be
+    recombined (medians, published rates): missing after a merger.
     """
 
     label: str
@@ -169,7 +179,12 @@ class Source(Card):
         ids = [d.id for d in self.distributions]
         if len(ids) != len(set(ids)):
             raise ValueError("deux distributions portent le même `id`")
+        served = [(profile, d.table_name) for d in self.distributions for profile in d.profiles if d.table is not None]
+        if len(served) != len(set(served)):
+            raise ValueError("dans un même profil, deux distributions donnent la même table (`role`)")
         for distribution in self.distributions:
+            if distribution.role is not None and distribution.table is None:
+                raise ValueError(f"distribution `{distribution.id}` : `role` nomme une table, il faut `table`")
             if distribution.table is None and not distribution.observations:
                 raise ValueError(f"distribution `{distribution.id}` : il faut `table` ou `observations`")
             for block in distribution.observations:

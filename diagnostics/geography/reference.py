@@ -29,7 +29,7 @@ INSEE_COLUMNS = {
     "cog_regions": ("reg", "libelle"),
     "passage": ("depcom_hist", "depcom"),
     "plm": ("arn", "depcom"),
-    "epci_membership": ("insee", "siren", "raison_sociale", "nature_juridique"),
+    "epci_membership": ("insee", "siren", "raison_sociale"),
 }
 EMBEDDED_COLUMNS = {
     "package_communes": ("id", "code", "type", "nom", "type_nom", "departement_id", "commune_parent_id", "epci_id"),
@@ -47,7 +47,7 @@ class Reference:
     communes              code, name (with its article), departement, region, epci (missing for four islands)
     departements          code, name, region
     regions               code, name
-    epci                  code (SIREN), name, nature (CC, CA, CU or METRO)
+    epci                  code (SIREN), name, nature (CC, CA, CU or METRO; missing when, as Insee's, the list omits it)
     passage               old_code, new_code: one pivot commune per code ever valid; pivot codes map to themselves
     municipal_districts   code, commune: the arrondissements of Paris, Lyon and Marseille
     validity              code, first_year, last_year: the COG years in which a code named a commune (both included);
@@ -118,17 +118,21 @@ def _from_insee(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     communes = communes[communes["departement"].isin(tables["cog_departements"]["dep"])].reset_index(drop=True)
     communes["epci"] = communes["code"].map(membership.set_index("insee")["siren"])
     groups = membership.drop_duplicates("siren")
+    nature = groups.get("nature_juridique", pd.Series(pd.NA, index=groups.index, dtype="str"))
     passage = _renamed(tables["passage"], depcom_hist="old_code", depcom="new_code")
     # After a split the passage table keeps one heir per code; a delegated commune's own line knows its real commune.
     parts = tables["cog_communes"]
     parts = parts[parts["typecom"].isin(["COMD", "COMA"]) & ~parts["com"].isin(communes["code"])]
     parent = passage["old_code"].map(parts.drop_duplicates("com").set_index("com")["comparent"])
     passage["new_code"] = parent.where(parent.isin(communes["code"]), passage["new_code"])
+    # Insee's own workbook knows the codes of its first year on; a commune born since leads to itself.
+    born = communes.loc[~communes["code"].isin(passage["old_code"]), "code"]
+    passage = pd.concat([passage, pd.DataFrame({"old_code": born, "new_code": born})], ignore_index=True)
     return {
         "communes": communes,
         "departements": _renamed(tables["cog_departements"], dep="code", libelle="name", reg="region"),
         "regions": _renamed(tables["cog_regions"], reg="code", libelle="name"),
-        "epci": _epci(groups["siren"], groups["raison_sociale"], groups["nature_juridique"]),
+        "epci": _epci(groups["siren"], groups["raison_sociale"], nature),
         "passage": passage,
         "municipal_districts": _renamed(tables["plm"], arn="code", depcom="commune"),
     }

@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
@@ -41,6 +40,7 @@ from diagnostics.sources.refusals import (
     Decision,
     FileFacts,
     GateResult,
+    Outcome,
     Refusal,
     Standing,
     accept,
@@ -59,16 +59,6 @@ SIZE_MOVES = 0.25
 ROWS_MOVE = 0.10
 COMMUNE = re.compile(contract.CODE_PATTERNS["commune"])
 SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a refresh did. `raw` serves now; `message` says in French why it is not the newest, when it is not."""
-
-    state: Literal["unchanged", "adopted", "refused", "unreachable"]
-    raw: RawFile
-    results: list[GateResult]
-    message: str = ""
 
 
 @dataclass(frozen=True)

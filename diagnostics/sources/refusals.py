@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -33,6 +33,20 @@ class GateResult:
     name: str
     passed: bool
     detail: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a refresh did. `raw` serves now; `message` says in French why it is not the newest, when it is not.
+
+    `raw` is None in one state, `absent`: no file can serve. `refresh` raises then; `Workshop.fetch` gives it, so that
+    one dataset that is lacking does not stop the others.
+    """
+
+    state: Literal["unchanged", "adopted", "refused", "unreachable", "absent"]
+    raw: RawFile | None
+    results: list[GateResult]
+    message: str = ""
 
 
 class FileFacts(BaseModel):
