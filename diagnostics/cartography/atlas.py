@@ -7,6 +7,7 @@ one commune is shown amid the communes of its EPCI: no open source gives the out
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -252,7 +253,7 @@ def _spec(
         direction=indicator.direction,
         classification=method if method != "fixed" or breaks else "quantiles",
         breaks=breaks,
-        source=french.listing([s.citation.removeprefix("Source : ") for s in sources]),
+        source=french.listing([re.sub(r"^Sources?\s*:\s*", "", s.citation) for s in sources]),
         vintage=french.listing([vintages.get(d, "") for d in datasets]),
         geography="communes au 1er janvier 2025" if level == "commune" else NEIGHBOURING_EPCI,
         licence=french.listing(list(dict.fromkeys(s.licence for s in sources))),

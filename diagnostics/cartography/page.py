@@ -289,7 +289,7 @@ class LegendEntry:
 
 SPECIAL_LABELS = {
     "unstable": "valeur fragile (petits nombres)",
-    "masked": "secret statistique",
+    "masked": "non publié (petit effectif)",
     "missing": "pas de donnée",
 }
 
