@@ -378,9 +378,7 @@ def _view(member: Member, level: str, observations: pd.DataFrame) -> pd.Series:
     if member.per is None:
         return values * member.multiplier
     (term,) = parse_terms(member.per)
-    return (
-        member.multiplier * values / _by_zone(observations, term.variable, term.period, member.geo_type, level, "sum")
-    )
+    return member.multiplier * values / _by_zone(observations, term.variable, term.period, statistic="sum", **where)
 
 
 def _by_zone(
