@@ -48,7 +48,6 @@ def map_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]
             workshop.catalog,
             read_values(workshop, land),
             reference=read_reference_values(workshop),
-            vintages=workshop.vintages(),
             produced_on=datetime.date.today(),
         ):
             workshop.announce(f"{territory.name} : carte {len(drawn) + 1}")

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from diagnostics import french
 from diagnostics.cartography.classes import class_breaks
+from diagnostics.cartography.layers import short_epci_name
 from diagnostics.cartography.maps import alternative_text, choropleth, proportional_symbols
 from diagnostics.cartography.model import MapContext, MapSpec, Mark
 from diagnostics.catalog import Catalog, Indicator, Territory
@@ -166,14 +167,12 @@ def atlas(
     values: pd.DataFrame,
     *,
     reference: pd.DataFrame,
-    vintages: dict[str, str],
     produced_on: datetime.date,
 ) -> Iterator[Sheet]:
     """One sheet for each indicator of the CLS's axes that has something to draw.
 
     `values`: rows of the public table for the zones around; `reference`: every commune of France
-    (`indicator_id, value, population`), from which class bounds are computed once for all territories;
-    `vintages`: dataset -> vintage in words.
+    (`indicator_id, value, population`), from which class bounds are computed once for all territories.
     """
     latest = values.sort_values("period").drop_duplicates(["indicator_id", "zone_type", "zone_code"], keep="last")
     by_indicator = dict(tuple(latest.groupby("indicator_id")))
@@ -187,7 +186,7 @@ def atlas(
             continue
         spec = _spec(
             land, catalog, indicator, rows,
-            level=level, national=national.get(indicator_id), vintages=vintages, produced_on=produced_on,
+            level=level, national=national.get(indicator_id), produced_on=produced_on,
         )  # fmt: skip
         context = land.context.with_marks(*_marks(land, rows))
         if indicator.map == "symbols":
@@ -224,7 +223,6 @@ def _spec(
     *,
     level: str,
     national: pd.DataFrame | None,
-    vintages: dict[str, str],
     produced_on: datetime.date,
 ) -> MapSpec:
     drawn = rows[rows["zone_type"] == level]
@@ -251,10 +249,10 @@ def _spec(
         decimals=indicator.decimals,
         theme=catalog.theme_of[indicator.id].palette,
         direction=indicator.direction,
-        classification=method if method != "fixed" or breaks else "quantiles",
+        classification=method,
         breaks=breaks,
         source=french.listing([re.sub(r"^Sources?\s*:\s*", "", s.citation) for s in sources]),
-        vintage=french.listing([vintages.get(d, "") for d in datasets]),
+        vintage=french.listing(re.findall(r"@([^#;]+)#", first["source_version"])),
         geography="communes au 1er janvier 2025" if level == "commune" else NEIGHBOURING_EPCI,
         licence=french.listing(list(dict.fromkeys(s.licence for s in sources))),
         produced_on=produced_on,
@@ -288,7 +286,7 @@ def _marks(land: Land, rows: pd.DataFrame) -> list[Mark]:
     wanted += [(level, code, "benchmark") for level in ("departement", "region") for code in land.around(level)]
     wanted.append(("france", "FR", "benchmark"))
     return [
-        Mark(land.zone_names.get((level, code), code), found[level, code], role)
+        Mark(short_epci_name(land.zone_names.get((level, code), code)), found[level, code], role)
         for level, code, role in wanted
         if (level, code) in found
     ]
