@@ -18,6 +18,7 @@ import pandas as pd
 
 from diagnostics.catalog import Catalog, Distribution, Profile, Source, load_catalog
 from diagnostics.errors import DiagnosticError, SourceError
+from diagnostics.geography.passage import WORDS
 from diagnostics.indicators.snapshot import SNAPSHOT
 from diagnostics.sources.fetch import RawFile, fetch, manual_path, mirror_folder, raw_folder, raw_name
 from diagnostics.sources.receipts import Receipt, read_receipt, receipt_path, serves
@@ -153,9 +154,12 @@ class Workshop:
         return [dataset for dataset in self.sources if any(d.observations for d in self.present(dataset))]
 
     def read_observations(self, variables: list[str]) -> list[pd.DataFrame]:
-        """The observations of these variables, one frame per dataset that has any."""
+        """The observations of these variables, one frame per dataset that has any; text is categorical."""
         chosen = [("variable", "in", variables)]
-        frames = [pd.read_parquet(self.observations_path(dataset), filters=chosen) for dataset in self.observed]
+        frames = [
+            pd.read_parquet(self.observations_path(dataset), filters=chosen, read_dictionary=WORDS)
+            for dataset in self.observed
+        ]
         return [frame for frame in frames if len(frame)]
 
     def read_iris_codes(self) -> list[str]:
@@ -265,4 +269,5 @@ def code_digest(*packages: str) -> str:
     """Digest of the code of these packages of `diagnostics` and of the assets that call them."""
     folders = [PROJECT_ROOT / "diagnostics" / p for p in packages] + [PROJECT_ROOT / "assets"]
     files = sorted(f for folder in folders for f in folder.rglob("*") if f.suffix in {".py", ".j2", ".css", ".html"})
-    return digest([(f.name, file_digest(f)) for f in [*files, PROJECT_ROOT / "diagnostics" / "french.py"]])
+    shared = [PROJECT_ROOT / "diagnostics" / name for name in ("french.py", "words.py")]
+    return digest([(f.name, file_digest(f)) for f in [*files, *shared]])

@@ -7,7 +7,8 @@ commune may be fed by several rows (a merger, or the arrondissements of Paris, L
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,10 @@ import pandas as pd
 from diagnostics.errors import GeographyError
 from diagnostics.french import listing, number
 from diagnostics.geography.reference import Reference, valid_codes
+from diagnostics.words import as_words, distinct, stacked
 
 COLUMNS = ["dataset_id", "variable", "geo_type", "geo_code", "cog_year", "period", "value", "status"]
+WORDS = ["dataset_id", "variable", "geo_type", "geo_code", "period", "status"]
 MOVING = ("commune", "district")
 OK, SECRET, MISSING = "ok", "secret", "missing"
 SUM_TOLERANCE = 1e-6
@@ -61,15 +64,10 @@ class Carried:
     report: Report
 
 
-def carry_to_pivot(
-    observations: pd.DataFrame,
-    reference: Reference,
-    rules: Mapping[str, str],
-    weights: pd.Series | None = None,
-) -> Carried:
-    """Carry every commune row to the pivot COG; rows of other levels go through untouched.
+@dataclass(frozen=True)
+class Passage:
+    """The way from any code of any year to the pivot: looked up once, taken by every file.
 
-    observations: the house's columns (`COLUMNS`); `geo_type` commune or district moves.
     rules: how each variable follows its commune:
         `sum`                counts; a secret or missing member makes the merged commune secret or missing
         `mean:<variable>`, `mean`   mean weighted by another variable of the same dataset and period, or by `weights`;
@@ -78,33 +76,107 @@ def carry_to_pivot(
         `max`                the highest class, all members known
         `keep`               a median or published rate: missing after a merger or a split
     weights: population by commune code (pivot communes, and old codes when known): shares a split, breaks a majority.
-    Errors: GeographyError for a variable without rule, a doubled row, a split without weights, arrondissements that
-        contradict their commune, or a sum that moved by more than 1e-6 of itself.
     """
-    absent = [column for column in COLUMNS if column not in observations.columns]
-    if absent:
-        raise GeographyError(
-            f"Observations : colonne(s) {listing(absent)} manquante(s) ; attendues : {listing(COLUMNS)}."
+
+    reference: Reference
+    rules: Mapping[str, str]
+    weights: pd.Series | None = None
+    _families: dict[int, pd.DataFrame] = field(default_factory=dict, repr=False)
+
+    def carry(self, observations: pd.DataFrame) -> Carried:
+        """Carry every commune row to the pivot COG; rows of other levels go through untouched.
+
+        observations: the house's columns (`COLUMNS`); `geo_type` commune or district moves. Text may be categorical,
+            which is faster and lighter; the result is as what came.
+        Errors: GeographyError for a variable without rule, a doubled row, a split without weights, arrondissements
+            that contradict their commune, or a sum that moved by more than 1e-6 of itself.
+        """
+        absent = [column for column in COLUMNS if column not in observations.columns]
+        if absent:
+            raise GeographyError(
+                f"Observations : colonne(s) {listing(absent)} manquante(s) ; attendues : {listing(COLUMNS)}."
+            )
+        worded = as_words(observations[COLUMNS], WORDS)
+        moving = worded["geo_type"].isin(MOVING).to_numpy()
+        facts = _index(worded[moving].reset_index(drop=True), self.rules)
+        places = _place(facts, self)
+        routes, absentees, splits = _route(facts, places, self)
+        districts = _published_twice(facts, places)
+        feeds = _feed(facts, places, routes, districts)
+        pivot, undecided = _combine(facts, feeds, self)
+        report = Report(
+            sums=_balance(facts, places, feeds, pivot),
+            unknown=_dropped(facts, places, "unknown"),
+            outside=_dropped(facts, places, "outside"),
+            mergers=_mergers(routes),
+            absent=absentees,
+            splits=splits,
+            districts=districts.drop(columns="series"),
+            undecided=undecided,
         )
-    moving = observations["geo_type"].isin(MOVING).to_numpy()
-    facts = _index(observations[moving].reset_index(drop=True), rules)
-    places = _place(facts, reference)
-    routes, absentees, splits = _route(facts, places, reference, weights)
-    districts = _published_twice(facts, places)
-    feeds = _feed(facts, places, routes, districts)
-    pivot, undecided = _combine(facts, feeds, reference, weights)
-    report = Report(
-        sums=_balance(facts, places, feeds, pivot),
-        unknown=_dropped(facts, places, "unknown"),
-        outside=_dropped(facts, places, "outside"),
-        mergers=_mergers(routes),
-        absent=absentees,
-        splits=splits,
-        districts=districts.drop(columns="series"),
-        undecided=undecided,
-    )
-    carried = _observations(facts, pivot, reference)
-    return Carried(pd.concat([carried, observations.loc[~moving, COLUMNS]], ignore_index=True), report)
+        carried = stacked([_observations(facts, pivot, self), worded[~moving]], WORDS)
+        kinds = {name: observations[name].dtype for name in WORDS}
+        plain = {name: kind for name, kind in kinds.items() if not isinstance(kind, pd.CategoricalDtype)}
+        return Carried(carried.astype(plain) if plain else carried, report)
+
+    # --- what is looked up once ------------------------------------------------------------------------------------
+
+    @cached_property
+    def old_codes(self) -> pd.Index:
+        """Every code that may be carried: those of the passage table, and the municipal arrondissements."""
+        return pd.Index(self._destinations["code"].to_numpy(object))
+
+    @cached_property
+    def destinations(self) -> np.ndarray:
+        """The pivot commune of each of `old_codes`."""
+        return self._destinations["new_code"].to_numpy(object)
+
+    @cached_property
+    def _destinations(self) -> pd.DataFrame:
+        districts = self.reference.municipal_districts.rename(columns={"commune": "new_code"})
+        passage = self.reference.passage.rename(columns={"old_code": "code"})
+        return pd.concat([districts, passage]).drop_duplicates("code")
+
+    @cached_property
+    def pivot_codes(self) -> pd.Index:
+        return pd.Index(self.reference.communes["code"].to_numpy(object))
+
+    @cached_property
+    def splits(self) -> pd.DataFrame:
+        text = ["old_code", "new_code"]
+        return self.reference.splits.astype(dict.fromkeys(text, object))
+
+    @cached_property
+    def districts(self) -> frozenset[str]:
+        return frozenset(self.reference.municipal_districts["code"])
+
+    @cached_property
+    def cities(self) -> dict[str, int]:
+        """Number of municipal arrondissements of each city that has some."""
+        return self.reference.municipal_districts["commune"].value_counts().to_dict()
+
+    def family(self, cog_year: int) -> pd.DataFrame:
+        """old_code, new_code: the communes of a year and where each is now, but for the cities with arrondissements."""
+        if cog_year not in self._families:
+            codes = np.array(sorted(valid_codes(self.reference, cog_year)), dtype=object)
+            family = pd.DataFrame({"old_code": codes, "new_code": self.destination(codes)}, dtype=object)
+            self._families[cog_year] = family[family["new_code"].notna() & ~family["new_code"].isin(self.cities)]
+        return self._families[cog_year]
+
+    def destination(self, codes: np.ndarray) -> np.ndarray:
+        """The pivot commune of each code; None when no geography of France explains it."""
+        at = self.old_codes.get_indexer(codes)
+        return np.where(at >= 0, self.destinations[at], None)
+
+
+def carry_to_pivot(
+    observations: pd.DataFrame,
+    reference: Reference,
+    rules: Mapping[str, str],
+    weights: pd.Series | None = None,
+) -> Carried:
+    """One file carried to the pivot; see `Passage`."""
+    return Passage(reference, rules, weights).carry(observations)
 
 
 @dataclass(frozen=True)
@@ -135,12 +207,12 @@ class _Feeds:
 
 
 LEVELS = {OK: 0, MISSING: 1, SECRET: 2}
-STATUSES = np.array([OK, MISSING, SECRET], dtype=object)
+STATUSES = [OK, MISSING, SECRET]
 
 
 def _index(rows: pd.DataFrame, rules: Mapping[str, str]) -> _Facts:
-    pair, pairs = _factorize(rows, ["dataset_id", "cog_year", "geo_code"])
-    serial, series = _factorize(rows, ["dataset_id", "variable", "period"])
+    pair, pairs = distinct(rows, ["dataset_id", "cog_year", "geo_code"])
+    serial, series = distinct(rows, ["dataset_id", "variable", "period"])
     series["rule"] = series["variable"].map(dict(rules))
     lawless = series.loc[series["rule"].isna(), "variable"].unique()
     if len(lawless):
@@ -181,60 +253,49 @@ def _index(rows: pd.DataFrame, rules: Mapping[str, str]) -> _Facts:
     return _Facts(frame, pairs.rename(columns={"geo_code": "code"}), series)
 
 
-def _factorize(frame: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray, pd.DataFrame]:
-    """An integer per distinct combination of `columns`, and the table of these combinations."""
-    key = np.zeros(len(frame), dtype="int64")
-    for column in columns:
-        ids, distinct = pd.factorize(frame[column])
-        key = key * max(len(distinct), 1) + ids
-    ids, _ = pd.factorize(key)
-    first = ~pd.Series(ids).duplicated().to_numpy()
-    return ids, frame.loc[first, columns].reset_index(drop=True)
-
-
-def _place(facts: _Facts, reference: Reference) -> pd.DataFrame:
+def _place(facts: _Facts, passage: Passage) -> pd.DataFrame:
     """Where each pair goes: `new_code` (None when dropped), and whether it is a district, unknown or outside."""
-    code = facts.pairs["code"]
-    district = code.map(reference.municipal_districts.set_index("code")["commune"])
-    new_code = district.fillna(code.map(reference.passage.set_index("old_code")["new_code"]))
-    outside = code.str[:3].isin(OUTSIDE)
+    code = facts.pairs["code"].to_numpy(object)
+    new_code = passage.destination(code)
+    outside = facts.pairs["code"].str[:3].isin(OUTSIDE).to_numpy()
     return pd.DataFrame(
         {
-            "new_code": new_code.where(~outside),
-            "district": district.notna(),
+            "new_code": pd.Series(np.where(outside, None, new_code), dtype=object),
+            "district": pd.Series(code, dtype=object).isin(passage.districts),
             "outside": outside,
-            "unknown": new_code.isna() & ~outside,
+            "unknown": pd.isna(new_code) & ~outside,
         }
     )
 
 
-def _route(
-    facts: _Facts, places: pd.DataFrame, reference: Reference, weights: pd.Series | None
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _route(facts: _Facts, places: pd.DataFrame, passage: Passage) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Routes (pair, new_code, share, expected, alone), the members without a row, and the splits with their shares.
 
     `expected` counts the communes of the file's year that make the pivot commune; `alone` marks the route that needs
     no computation: one commune, whole, into one commune.
     """
     pairs = facts.pairs.assign(pair=np.arange(len(facts.pairs)), new_code=places["new_code"])
+    pairs["code"] = pairs["code"].astype(object)
     known = pairs[places["new_code"].notna()]
-    covering = known.drop(columns="new_code").merge(reference.splits, left_on="code", right_on="old_code")
+    covering = known.drop(columns="new_code").merge(passage.splits, left_on="code", right_on="old_code")
     covering = covering[covering["cog_year"].between(covering["first_year"], covering["last_year"])]
-    covering["new_code"] = covering["new_code"].map(reference.passage.set_index("old_code")["new_code"])
+    covering["new_code"] = passage.destination(covering["new_code"].to_numpy(object))
     covering = covering.drop_duplicates(["pair", "new_code"])
-    covering["share"] = _shares(covering, weights)
+    covering["share"] = _shares(covering, passage.weights)
     whole = known[~known["pair"].isin(covering["pair"])].assign(share=1.0)
     columns = ["pair", "dataset_id", "cog_year", "code", "new_code", "share"]
     routes = pd.concat([whole[columns], covering[columns]], ignore_index=True)
+    routes["target"] = passage.pivot_codes.get_indexer(routes["new_code"])
 
-    absent = _absentees(routes, reference)
-    family = ["dataset_id", "cog_year", "new_code"]
-    present = routes.groupby(family)["pair"].transform("size")
-    missing = routes[family].merge(absent.groupby(family).size().rename("absent").reset_index(), how="left", on=family)
-    routes["expected"] = present + missing["absent"].fillna(0).astype(int)
-    routes["districts"] = routes["new_code"].map(reference.municipal_districts["commune"].value_counts()).fillna(0)
+    absent = _absentees(routes, passage)
+    family, families = distinct(routes, ["dataset_id", "cog_year", "target"])
+    lacking = families.merge(
+        absent.groupby(["dataset_id", "cog_year", "target"]).size().rename("absent").reset_index(), how="left"
+    )
+    routes["expected"] = (np.bincount(family, minlength=len(families)) + lacking["absent"].fillna(0).to_numpy())[family]
+    routes["expected"] = routes["expected"].astype(int)
+    routes["districts"] = routes["new_code"].map(passage.cities).fillna(0)
     routes["alone"] = (routes["expected"] == 1) & (routes["share"] == 1.0) & (routes["districts"] == 0)
-    routes["target"] = pd.Index(reference.communes["code"]).get_indexer(routes["new_code"])
     splits = covering[["dataset_id", "code", "new_code", "share"]].rename(columns={"code": "old_code"})
     return routes, absent[["dataset_id", "new_code", "old_code"]], splits.reset_index(drop=True)
 
@@ -248,20 +309,17 @@ def _shares(covering: pd.DataFrame, weights: pd.Series | None) -> pd.Series:
     return known / covering["pair"].map(total.where(total > 0))
 
 
-def _absentees(routes: pd.DataFrame, reference: Reference) -> pd.DataFrame:
+def _absentees(routes: pd.DataFrame, passage: Passage) -> pd.DataFrame:
     """Communes of the file's own year that should feed a pivot commune present in it, and have no row."""
-    found = []
-    # Plain sets and a dict: looking thousands of codes up in text columns is what costs here.
-    successor = dict(zip(reference.passage["old_code"], reference.passage["new_code"], strict=True))
-    districts = set(reference.municipal_districts["commune"])
-    if not reference.validity.empty:
-        valid = {year: valid_codes(reference, int(year)) for year in routes["cog_year"].dropna().unique()}
+    found = [pd.DataFrame(columns=["old_code", "new_code", "dataset_id", "cog_year"])]
+    if not passage.reference.validity.empty:
         for (dataset, year), part in routes.groupby(["dataset_id", "cog_year"]):
-            targets = set(part["new_code"]) - districts
-            absent = sorted(code for code in valid[year] - set(part["code"]) if successor.get(code) in targets)
-            found += [(dataset, year, successor[code], code) for code in absent]
-    columns = ["dataset_id", "cog_year", "new_code", "old_code"]
-    return pd.DataFrame(found, columns=columns)
+            family = passage.family(int(year))
+            present = family["old_code"].isin(part["code"])
+            absent = family[~present & family["new_code"].isin(part["new_code"])]
+            found.append(absent.assign(dataset_id=dataset, cog_year=year))
+    absent = pd.concat(found, ignore_index=True)
+    return absent.assign(target=passage.pivot_codes.get_indexer(absent["new_code"]))
 
 
 def _published_twice(facts: _Facts, places: pd.DataFrame) -> pd.DataFrame:
@@ -318,13 +376,11 @@ def _feed(facts: _Facts, places: pd.DataFrame, routes: pd.DataFrame, districts: 
     return _Feeds(straight_rows, mixed, counted)
 
 
-def _combine(
-    facts: _Facts, feeds: _Feeds, reference: Reference, weights: pd.Series | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _combine(facts: _Facts, feeds: _Feeds, passage: Passage) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Pivot rows (series, target, value, level), and the majorities left undecided."""
     mixed = feeds.mixed.assign(rule=facts.series["rule"].to_numpy()[feeds.mixed["series"]])
     _require_shares(facts, mixed)
-    mixed["weight"] = _weights(facts, mixed, weights)
+    mixed["weight"] = _weights(facts, mixed, passage.weights)
     done = [feeds.straight[["series", "target", "value", "level"]]]
     undecided = []
     for name, members in mixed.groupby(mixed["rule"].str.split(":").str[0]):
@@ -340,7 +396,7 @@ def _combine(
         done.append(combined.reset_index()[["series", "target", "value", "level"]])
     open_majorities = pd.concat(undecided) if undecided else pd.DataFrame({"series": [], "target": []}, dtype=int)
     named = facts.series.iloc[open_majorities["series"]][["dataset_id", "variable", "period"]].reset_index(drop=True)
-    named["new_code"] = reference.communes["code"].to_numpy()[open_majorities["target"]]
+    named["new_code"] = passage.pivot_codes.to_numpy()[open_majorities["target"]]
     return pd.concat(done, ignore_index=True), named
 
 
@@ -447,21 +503,25 @@ def _balance(facts: _Facts, places: pd.DataFrame, feeds: _Feeds, pivot: pd.DataF
     return sums.drop(columns="rule").reset_index(drop=True)
 
 
-def _observations(facts: _Facts, pivot: pd.DataFrame, reference: Reference) -> pd.DataFrame:
-    series = facts.series.take(pivot["series"].to_numpy())
-    frame = pd.DataFrame(
+def _observations(facts: _Facts, pivot: pd.DataFrame, passage: Passage) -> pd.DataFrame:
+    series, level = pivot["series"].to_numpy(), pivot["level"].to_numpy()
+
+    def named(column: str) -> pd.Categorical:
+        ids, words = pd.factorize(facts.series[column])
+        return pd.Categorical.from_codes(ids[series], words)
+
+    return pd.DataFrame(
         {
-            "dataset_id": series["dataset_id"].array,
-            "variable": series["variable"].array,
-            "geo_type": "commune",
-            "geo_code": reference.communes["code"].array.take(pivot["target"].to_numpy()),
-            "cog_year": reference.pivot_year,
-            "period": series["period"].array,
+            "dataset_id": named("dataset_id"),
+            "variable": named("variable"),
+            "geo_type": pd.Categorical.from_codes(np.zeros(len(pivot), dtype="int8"), ["commune"]),
+            "geo_code": pd.Categorical.from_codes(pivot["target"].to_numpy(), passage.pivot_codes.astype("str")),
+            "cog_year": pd.array(np.full(len(pivot), passage.reference.pivot_year), dtype="Int64"),
+            "period": named("period"),
             "value": pivot["value"].to_numpy(),
-            "status": STATUSES[pivot["level"].to_numpy()],
+            "status": pd.Categorical.from_codes(level, STATUSES),
         }
     )
-    return frame.astype({"geo_type": "str", "status": "str"})
 
 
 def _dropped(facts: _Facts, places: pd.DataFrame, why: str) -> pd.DataFrame:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import duckdb
+import numpy as np
 import pandas as pd
 
 from diagnostics.catalog import Catalog, Profile, Source
-from diagnostics.geography.passage import Carried, carry_to_pivot
+from diagnostics.geography.passage import MISSING, OK, SECRET, WORDS, Carried, Passage
 from diagnostics.geography.reference import Reference
+from diagnostics.words import as_words, distinct, stacked
 
+SERIES = ["dataset_id", "variable", "period"]
 UNDIVIDED = "0000"
 """Last four characters of the one IRIS of a commune that is not divided."""
 
@@ -28,8 +30,9 @@ def build_facts(
     """
     rules = {name: variable.carry for source in sources for name, variable in source.variables.items()}
     populations = latest_populations(observations, population_variable, rules)
+    passage = Passage(reference, rules, populations)
     for frame in observations:
-        yield carry_to_pivot(with_communes_of_iris(frame, rules), reference, rules, populations)
+        yield passage.carry(with_communes_of_iris(frame, rules))
 
 
 def needed_variables(catalog: Catalog, profile: Profile) -> list[str]:
@@ -42,40 +45,50 @@ def needed_variables(catalog: Catalog, profile: Profile) -> list[str]:
 
 def latest_populations(observations: Sequence[pd.DataFrame], variable: str, rules: dict[str, str]) -> pd.Series:
     """Latest known population by commune code, codes of older geographies included."""
-    counted = [with_communes_of_iris(frame[frame["variable"] == variable], rules) for frame in observations]
-    rows = pd.concat(counted, ignore_index=True)
-    rows = rows[rows["geo_type"].isin(["commune", "district"]) & (rows["status"] == "ok")]
+    counted = [
+        with_communes_of_iris(frame[here], rules)
+        for frame in observations
+        if (here := (frame["variable"] == variable).to_numpy()).any()
+    ]
+    rows = stacked(counted, WORDS)
+    rows = rows[rows["geo_type"].isin(["commune", "district"]) & (rows["status"] == OK)]
+    rows = rows.astype({"geo_code": "str", "period": "str"})
     return rows.sort_values("period").drop_duplicates("geo_code", keep="last").set_index("geo_code")["value"]
 
 
 def with_communes_of_iris(observations: pd.DataFrame, rules: dict[str, str]) -> pd.DataFrame:
     """Add the communes that IRIS rows give: stocks are summed, other figures exist for undivided communes only.
 
-    A commune is known when all its IRIS are; one secret IRIS makes it secret.
+    A commune is known when all its IRIS are; one secret IRIS makes it secret. Where the producer gives the communes of
+    a variable himself, his figures stand. Text columns come back categorical.
     """
-    if not (observations["geo_type"] == "iris").any():
+    observations = as_words(observations, WORDS)
+    iris = observations[(observations["geo_type"] == "iris").to_numpy()]
+    if iris.empty:
         return observations
-    summed = [name for name, rule in rules.items() if rule == "sum"]
-    with duckdb.connect() as db:
-        db.register("observations", observations)
-        communes = db.execute(
-            """
-            select dataset_id, variable, 'commune' as geo_type, left(geo_code, 5) as geo_code,
-                   any_value(cog_year) as cog_year, period,
-                   case when bool_and(status = 'ok') then sum(value) end as value,
-                   case when bool_and(status = 'ok') then 'ok' when bool_or(status = 'secret') then 'secret'
-                        else 'missing' end as status
-            from observations
-            where geo_type = 'iris' and (list_contains(?, variable) or right(geo_code, 4) = ?)
-            group by dataset_id, variable, left(geo_code, 5), period
-            """,
-            [summed, UNDIVIDED],
-        ).df()
-    communes["cog_year"] = communes["cog_year"].astype("Int64")
-    published = observations.loc[observations["geo_type"] == "commune", ["dataset_id", "variable", "period"]]
-    if len(published):
-        # Where the producer gives the commune himself, his figure stands.
-        key = ["dataset_id", "variable", "period"]
-        known = communes.merge(published.drop_duplicates(), on=key, how="left", indicator=True, validate="m:1")
-        communes = communes[(known["_merge"] == "left_only").to_numpy()]
-    return pd.concat([observations, communes], ignore_index=True)
+    series, names = distinct(iris, SERIES)
+    published = observations.loc[(observations["geo_type"] == "commune").to_numpy(), SERIES].drop_duplicates()
+    given = pd.MultiIndex.from_frame(names).isin(pd.MultiIndex.from_frame(published))
+    summed = names["variable"].isin([name for name, rule in rules.items() if rule == "sum"]).to_numpy()
+    code = iris["geo_code"].cat.categories.to_series()
+    undivided = (code.str[-4:] == UNDIVIDED).to_numpy()[iris["geo_code"].cat.codes]
+    kept = ~given[series] & (summed[series] | undivided)
+    iris, series = iris[kept], series[kept]
+
+    owner, communes = pd.factorize(code.str[:5])
+    key = series * len(communes) + owner[iris["geo_code"].cat.codes]
+    group, keys = pd.factorize(key)
+    value = np.bincount(group, weights=np.nan_to_num(iris["value"].to_numpy()), minlength=len(keys))
+    secret, unknown = (
+        np.bincount(group, weights=(iris["status"] == status).to_numpy(), minlength=len(keys)) > 0
+        for status in (SECRET, MISSING)
+    )
+    first = np.zeros(len(keys), dtype="int64")
+    first[group[::-1]] = np.arange(len(iris))[::-1]
+    added = iris.take(first).assign(
+        geo_type=pd.Categorical.from_codes(np.zeros(len(keys), dtype="int8"), ["commune"]),
+        geo_code=pd.Categorical.from_codes(keys % len(communes), communes),
+        value=np.where(secret | unknown, np.nan, value),
+        status=pd.Categorical.from_codes(np.select([secret, unknown], [2, 1], 0), [OK, MISSING, SECRET]),
+    )
+    return stacked([observations, added], WORDS)
