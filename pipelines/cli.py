@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from diagnostics.errors import CatalogError, DiagnosticError
+from pipelines.cli_sources import app as sources_app
 
 app = typer.Typer(
     help="Le diagnostic territorial de santé d'un Contrat Local de Santé, à partir des données ouvertes.",
@@ -72,6 +73,8 @@ def run_command(
             workshop.catalog.territory(name)
         workshop.require_mirror()
         made = run(workshop, names)
+    for dataset, distribution in workshop.absent():
+        err.print(f"Fichier absent : {dataset}/{distribution.id}. Voir `diagnostic sources fetch {dataset}`.")
     if not made:
         out.print("Tout est à jour : rien n'a changé depuis la dernière exécution.")
     for name in names:
@@ -108,26 +111,7 @@ def indicators_command() -> None:
     _print_table(table)
 
 
-@app.command("sources", help="Lister les jeux de données : producteur, millésime, adresse, dernière récupération.")
-def sources_command(profile: ProfileOption = ProfileName.embedded) -> None:
-    from pipelines.run import workshop_for  # noqa: PLC0415
-
-    workshop = workshop_for(profile.value, lambda _step: None)
-    table = Table(
-        "Jeu de données", "Producteur", "Millésime", "Vérifié", "Récupéré le", "Adresse", box=None, pad_edge=False
-    )
-    for source in workshop.sources.values():
-        for distribution in workshop.distributions(source.id):
-            receipt = workshop.receipt(source.id, distribution)
-            table.add_row(
-                f"{source.id}/{distribution.id}",
-                source.producer,
-                distribution.vintage,
-                "jamais" if distribution.verified == "unverified" else str(distribution.verified),
-                f"{receipt.fetched_at:%d/%m/%Y}" if receipt else "–",
-                distribution.address,
-            )
-    _print_table(table)
+app.add_typer(sources_app, name="sources")
 
 
 @app.command("new-territory", help="Vérifier un périmètre et écrire la carte d'un nouveau territoire.")

@@ -1,6 +1,7 @@
 """Does a producer's address answer, and with what? For `diagnostic sources check`, which writes the result down.
 
-Cards start as `unverified`: the answer of a live server is the only proof that an address is right.
+Cards start as `unverified`: the answer of a live server is the only proof that an address is right. The proof is kept
+beside the data (`<file>.check.json`); the card is a person's to change.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diagnostics.catalog.models import Distribution, Source
 from diagnostics.errors import SourceError
@@ -17,7 +18,10 @@ from diagnostics.sources.addresses import Web as WebAddress
 from diagnostics.sources.addresses import parse_address, place_of, raw_name
 from diagnostics.sources.content import EXPECTED, sniff
 from diagnostics.sources.discover import discover
+from diagnostics.sources.fetch import raw_folder
+from diagnostics.sources.receipts import write_json
 from diagnostics.sources.web import Answer, Web
+from diagnostics.storage import Storage
 
 
 class ProbeResult(BaseModel):
@@ -79,6 +83,30 @@ def probe(source: Source, distribution: Distribution, web: Web) -> ProbeResult:
         last_modified=answer.last_modified,
         first_line=_first_line(answer.head) if kind == "texte" else None,
     )
+
+
+def keep_probe(result: ProbeResult, source: Source, distribution: Distribution, storage: Storage) -> Path:
+    """Write the receipt of a check beside the raw file of its distribution; a later check replaces it."""
+    path = _probe_path(source, distribution, storage)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(result, path)
+    return path
+
+
+def read_probe(source: Source, distribution: Distribution, storage: Storage) -> ProbeResult | None:
+    """The last check of this address, None when it was never checked or the card has changed its address since."""
+    path = _probe_path(source, distribution, storage)
+    if not path.is_file():
+        return None
+    try:
+        result = ProbeResult.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise SourceError(f"Reçu de vérification illisible : {path}. Le supprimer, puis relancer.") from error
+    return result if result.address == distribution.address else None
+
+
+def _probe_path(source: Source, distribution: Distribution, storage: Storage) -> Path:
+    return raw_folder(source, distribution, storage) / f"{raw_name(source, distribution)}.check.json"
 
 
 def _problem(answer: Answer, kind: str, name: str) -> str:
