@@ -340,6 +340,9 @@ class Indicator(Card):
 
     `formula` serves every profile unless `formulas` names one for that profile. An indicator without any formula
     stands in the catalogue to say why it is not known (`unavailable`).
+
+    `secrecy`: `census` masks shares of fewer than 200 persons; `events` masks fewer than 10 events, and what would give
+    them away; `small_counts` masks fewer than 10, of things that are public one by one; `producer`: masked by him.
     """
 
     id: Identifier
@@ -350,7 +353,7 @@ class Indicator(Card):
     decimals: int = Field(default=1, ge=0, le=3)
     direction: Direction
     interval: Literal["none", "wilson", "byar"] = "none"
-    secrecy: Literal["none", "census", "events", "producer"] = "none"
+    secrecy: Literal["none", "census", "events", "small_counts", "producer"] = "none"
     nature: Literal["observed", "modelled", "context"] = "observed"
     formula: Formula | None = None
     formulas: dict[Profile, Formula] = {}

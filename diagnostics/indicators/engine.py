@@ -18,6 +18,7 @@ import pyarrow as pa
 from diagnostics.catalog import Catalog, Profile
 from diagnostics.catalog.models import Formula, Indicator, Published, ShareOverThreshold, Term
 from diagnostics.errors import CatalogError
+from diagnostics.indicators.disclosure import withheld_with
 from diagnostics.statistics import comparison, rates, reliability
 
 PUBLISHABLE_COVERAGE = 0.95
@@ -346,6 +347,7 @@ def _finish(
 ) -> pa.Table:
     """Intervals, flags and the comparison with France, then the columns of the public table, indicator by indicator."""
     datasets = _datasets(db)
+    secondary = _secondary_secrecy(db, computable)
     blocks = []
     for name in sorted(computable):
         rows = db.sql(
@@ -361,7 +363,8 @@ def _finish(
         ).to_arrow_table()
         if not rows.num_rows:
             continue
-        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name])
+        given_up = _is_among(rows, secondary[name]) if name in secondary else np.zeros(rows.num_rows, dtype=bool)
+        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], given_up)
         constant = {
             "unit": computable[name][0].unit,
             "dataset_ids": ",".join(datasets.get(name, [])),
@@ -419,9 +422,47 @@ def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     return dict(rows)
 
 
-def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula) -> pd.DataFrame:
-    """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison."""
+def _secondary_secrecy(
+    db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[Indicator, Formula]]
+) -> dict[str, pd.MultiIndex]:
+    """indicator -> the zones masked so that no total gives a masked count away; indicators of one count share them.
+
+    Of the indicators that share a count, the one that is known in most zones speaks for all.
+    """
+    groups: dict[tuple[Term, ...], list[str]] = {}
+    for name, (indicator, formula) in computable.items():
+        if indicator.secrecy == "events":
+            groups.setdefault(formula.roles()["numerator"], []).append(name)
+    if not groups:
+        return {}
+    belongs = db.sql("select code as unit, zone_type, zone_code from belongs where level = 'commune'").df()
+    found = {}
+    for names in groups.values():
+        counts = [
+            db.sql(
+                """
+                select zone_type, zone_code, numerator, coverage >= $enough as published from results
+                where indicator_id = $name and zone_type <> 'iris'
+                """,
+                params={"name": name, "enough": PUBLISHABLE_COVERAGE},
+            ).df()
+            for name in names
+        ]
+        found |= dict.fromkeys(names, withheld_with(max(counts, key=lambda c: c["numerator"].count()), belongs))
+    return found
+
+
+def _is_among(rows: pa.Table, zones: pd.MultiIndex) -> np.ndarray:
+    return pd.MultiIndex.from_frame(rows.select(["zone_type", "zone_code"]).to_pandas()).isin(zones)
+
+
+def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula, given_up: np.ndarray) -> pd.DataFrame:
+    """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison.
+
+    `given_up`: rows masked to protect others, whose `method` says so.
+    """
     masked, unstable = _secrecy(rows, indicator)
+    masked = masked | given_up
     withheld = masked | (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
     said = rows[["numerator", "denominator", "value"]].copy()
     said.loc[withheld] = np.nan
@@ -435,6 +476,7 @@ def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula) -> pd.D
         )
         said["ci_low"], said["ci_high"] = interval["ci_low"], interval["ci_high"]
         said["method"] = (formula.kind + "; " + interval["method"] + note).where(interval["ci_low"].notna(), method)
+    said["method"] = said["method"].where(~given_up, method + "; secret secondaire : protège un autre effectif")
     said["reliability"] = np.select(
         [masked, (rows["coverage"] < 1 - 1e-9).to_numpy(), unstable],
         ["masked", "incomplete", "unstable"],
@@ -452,7 +494,7 @@ def _secrecy(rows: pd.DataFrame, indicator: Indicator) -> tuple[np.ndarray, np.n
     flags = np.full(len(rows), "ok", dtype=object)
     if indicator.secrecy == "census":
         flags = reliability.flag_census(rows["denominator"])
-    elif indicator.secrecy == "events":
+    elif indicator.secrecy in ("events", "small_counts"):
         flags = reliability.flag_events(rows["numerator"])
     # What could not be added up at all is incomplete, not masked.
     known = rows["value"].notna().to_numpy()

@@ -256,21 +256,22 @@ class _State:
         combination = system.combination(atom)
         near = np.unique(np.concatenate([self.members[zone] for zone in atom]))
         near = near[self.unit_open[near]]
-        useful = [unit for unit in near if atoms[unit] == atom]
-        if not useful:
-            # A new unknown helps when it is solvable by no other unknown: it weighs in the combination that gives the
-            # exposed one, and in none of the combinations that already cancel out.
-            useful = [
-                unit
-                for unit in near
-                if sum(combination.get(zone, 0) for zone in atoms[unit]) != 0
-                and all(sum(null.get(zone, 0) for zone in atoms[unit]) == 0 for null in system.nulls)
-            ]
-        if not (
-            self._mask_smallest(np.array(useful, dtype=int), positive=True)
-            or self._mask_smallest(np.array(useful, dtype=int), positive=False)
-        ):
+        # The smallest that holds something first, those at zero last; the search stops at the first that serves.
+        near = near[np.lexsort((self.amount[near], self.amount[near] <= 0))]
+
+        def serves(unit: int) -> bool:
+            """A new unknown helps when no other unknown solves it: it weighs in the combination that gives the exposed
+            one, and in none of the combinations that already cancel out."""
+            return sum(combination.get(zone, 0) for zone in atoms[unit]) != 0 and all(
+                sum(null.get(zone, 0) for zone in atoms[unit]) == 0 for null in system.nulls
+            )
+
+        alike = next((unit for unit in near if atoms[unit] == atom), None)
+        chosen = alike if alike is not None else next((unit for unit in near if serves(unit)), None)
+        if chosen is None:
             self._close(min(combination, key=lambda zone: self.total[zone]))
+        else:
+            self.unit_open[chosen] = False
 
     def _zone_combination(self, zone: int, atoms, inside, system: _System):
         """Published zones that, combined, give the total of a closed zone; None when none does."""

@@ -198,7 +198,7 @@ def test_census_share_under_200_people_is_masked_and_few_events_too():
     )
     rate = indicator(
         "rate", {"kind": "density", "numerator": "births@2022", "denominator": "people@2022", "multiplier": 1000},
-        secrecy="events", interval="byar",
+        secrecy="small_counts", interval="byar",
     )  # fmt: skip
     values = run(catalog_of(share, rate), people + rows, PARENTS)
     assert values.loc[("share", "commune", "01001"), "reliability"] == "masked"
@@ -292,3 +292,27 @@ def test_a_context_ratio_is_summed_from_departements_and_never_copied_down():
     assert values.loc[("helped_rate", "region", "84"), "value"] == pytest.approx(1000 * 50 / 450)
     assert values.loc[("helped_rate", "france", "FR"), "reliability"] == "context"
     assert not set(values.loc["helped_rate"].index.get_level_values(0)) & {"commune", "epci", "cls"}
+
+
+def test_a_masked_count_takes_another_one_with_it_so_that_no_total_gives_it_away():
+    """Deaths 4 and 60 in A, 70 and 80 in B: showing 60 and the total 64 would say 4."""
+    parents = {"01001": "A", "01002": "A", "01003": "B", "01004": "B"}
+    deaths = dict(zip(parents, (4.0, 60.0, 70.0, 80.0), strict=True))
+    rows = [commune("people", c, 5000.0) for c in parents] + [commune("deaths", c, v) for c, v in deaths.items()]
+    rate = indicator(
+        "rate",
+        {"kind": "ratio", "numerator": "deaths@2022", "denominator": "people@2022", "multiplier": 1000},
+        secrecy="events",
+        interval="byar",
+    )
+    count = indicator("count", {"kind": "sum", "numerator": "deaths@2022"}, secrecy="events")
+    values = run(catalog_of(rate, count), rows, parents)
+    for name in ("rate", "count"):
+        shown = values.loc[name]
+        assert shown.loc[("commune", "01001"), "reliability"] == "masked"
+        assert shown.loc[("commune", "01002"), "reliability"] == "masked"
+        assert shown.loc[("commune", "01002"), ["numerator", "denominator", "value", "ci_low"]].isna().all()
+        assert "secret secondaire" in shown.loc[("commune", "01002"), "method"]
+        assert shown.loc[("commune", "01003"), "reliability"] == "ok"
+        assert shown.loc[("epci", "A"), "numerator"] == 64
+        assert shown.loc[("france", "FR"), "numerator"] == 214
