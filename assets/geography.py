@@ -46,6 +46,7 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
             made, list(workshop.catalog.territories.values()), iris=workshop.read_iris_codes()
         )
         write_parquet(membership, workshop.storage.geography / "membership.parquet")
+        workshop.record("reference")
         zones = build_zones(made, list(workshop.catalog.territories.values()))
         write_parquet(zones, workshop.storage.geography / "zones.parquet")
         return dg.MaterializeResult(

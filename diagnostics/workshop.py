@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from diagnostics.errors import DiagnosticError, SourceError
 from diagnostics.geography.passage import WORDS
 from diagnostics.indicators.snapshot import SNAPSHOT
 from diagnostics.sources.fetch import RawFile, fetch, manual_path, mirror_folder, raw_folder, raw_name
+from diagnostics.sources.published import GLANCE, Published, look
 from diagnostics.sources.receipts import Receipt, read_receipt, receipt_path, serves
 from diagnostics.sources.refusals import Outcome
 from diagnostics.sources.web import Progress, Web
@@ -84,6 +86,12 @@ class Workshop:
             return refresh(source, distribution, self.storage, progress=progress, web=self.web)
         except SourceError as error:
             return Outcome("absent", None, [], str(error))
+
+    def published(self, dataset: str) -> dict[str, Published]:
+        """distribution -> whether the producer gives something else than the file that serves, without a download."""
+        source = self.catalog.sources[dataset]
+        with nullcontext(self.web) if self.web else Web(GLANCE) as web:
+            return {d.id: look(source, d, self.storage, web) for d in self.distributions(dataset)}
 
     def present(self, dataset: str) -> list[Distribution]:
         """The distributions of the profile whose file is here: all of them, unless the profile is `official`."""
@@ -196,8 +204,8 @@ class Workshop:
     # --- what is up to date ------------------------------------------------------------------------------------------
 
     def stamp(self, product: str) -> str:
-        """Digest of all that `product` depends on. Products: `raw/<dataset>`, `observations/<dataset>`, `geography`,
-        `values`, `maps/<territory>`, `report/<territory>`."""
+        """Digest of all that `product` depends on. Products: `raw/<dataset>`, `observations/<dataset>`, `reference`, `geography`,
+        `values`, `maps/<territory>`, `report/<territory>`, `changes/<territory>`."""
         stage, _, name = product.partition("/")
         return getattr(self, f"_stamp_{stage}")(*([name] if name else []))
 
@@ -206,12 +214,32 @@ class Workshop:
         return self._ledger().get(product) == self.stamp(product)
 
     def record(self, product: str) -> str:
-        """Write down that `product` now stands on its present stamp; returns it."""
+        """Write down that `product` now stands on its present stamp; returns it.
+
+        A product made while something above it was out of date (one asset run alone from the UI) stays out of date.
+        """
         stamp = self.stamp(product)
-        ledger = self._ledger() | {product: stamp}
+        ledger = self._ledger()
+        sound = all(ledger.get(above) == self.stamp(above) for above in self._above(product))
+        ledger = ledger | {product: stamp if sound else f"incertain : {stamp}"}
         with replacing(self._ledger_path) as temporary:
             temporary.write_text(json.dumps(ledger, indent=1, sort_keys=True), encoding="utf-8")
         return stamp
+
+    def _above(self, product: str) -> list[str]:
+        """The recorded products that `product` is made from."""
+        stage, _, name = product.partition("/")
+        if stage == "observations":
+            return [f"raw/{name}"]
+        if stage == "geography":
+            return [f"observations/{s.id}" for s in self._with_tables]
+        if stage == "values":
+            return ["geography", *(f"observations/{dataset}" for dataset in self.sources)]
+        return {"maps": ["values"], "changes": ["values"], "report": [f"maps/{name}"]}.get(stage, [])
+
+    @property
+    def _with_tables(self) -> list[Source]:
+        return [s for s in self.sources.values() if any(d.table for d in s.of_profile(self.profile))]
 
     @property
     def _ledger_path(self):
@@ -234,10 +262,13 @@ class Workshop:
         card = self.catalog.sources[dataset].model_dump(mode="json")
         return digest(self.profile, self._stamp_raw(dataset), card, code_digest("sources", "catalog"))
 
-    def _stamp_geography(self) -> str:
+    def _stamp_reference(self) -> str:
         tables = [s.id for s in self.sources.values() if any(d.table for d in s.of_profile(self.profile))]
+        return digest([self._stamp_observations(d) for d in tables], code_digest("geography"))
+
+    def _stamp_geography(self) -> str:
         perimeters = {t.id: t.model_dump(mode="json", exclude={"axes"}) for t in self.catalog.territories.values()}
-        return digest([self._stamp_observations(d) for d in tables], perimeters, code_digest("geography"))
+        return digest(self._stamp_reference(), perimeters)
 
     def _stamp_values(self) -> str:
         observations = {d: self._stamp_observations(d) for d in self.sources}
@@ -253,6 +284,10 @@ class Workshop:
 
     def _stamp_report(self, territory_id: str) -> str:
         return digest(self._stamp_maps(territory_id), code_digest("reporting"))
+
+    def _stamp_changes(self, territory_id: str) -> str:
+        territory = self.catalog.territory(territory_id)
+        return digest(self._stamp_values(), territory.model_dump(mode="json"), code_digest("changes"))
 
 
 def digest(*parts: object) -> str:

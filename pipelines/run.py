@@ -87,8 +87,8 @@ def _materialize(workshop: Workshop, keys: Sequence[Key], partition: str | None 
 
 
 def bring_geography(workshop: Workshop) -> None:
-    """Make the pivot reference, and only what it needs, unless it is up to date."""
-    if workshop.is_current("geography"):
+    """Make the pivot reference, and only what it needs, unless it is up to date. It does not depend on territories."""
+    if workshop.is_current("reference"):
         return
     tables = [d for d in workshop.sources if any(x.table for x in workshop.distributions(d))]
     _materialize(workshop, [*((stage, d) for stage in ("raw", "observations") for d in tables), REFERENCE])
