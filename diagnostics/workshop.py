@@ -204,8 +204,9 @@ class Workshop:
     # --- what is up to date ------------------------------------------------------------------------------------------
 
     def stamp(self, product: str) -> str:
-        """Digest of all that `product` depends on. Products: `raw/<dataset>`, `observations/<dataset>`, `reference`, `geography`,
-        `values`, `maps/<territory>`, `report/<territory>`, `changes/<territory>`."""
+        """Digest of all that `product` depends on. Products: `raw/<dataset>`, `observations/<dataset>`, `reference`,
+        `geography`, `values`, `maps/<territory>`, `report/<territory>`, `changes/<territory>`.
+        """
         stage, _, name = product.partition("/")
         return getattr(self, f"_stamp_{stage}")(*([name] if name else []))
 
@@ -231,11 +232,12 @@ class Workshop:
         stage, _, name = product.partition("/")
         if stage == "observations":
             return [f"raw/{name}"]
-        if stage == "geography":
+        if stage == "reference":
             return [f"observations/{s.id}" for s in self._with_tables]
         if stage == "values":
             return ["geography", *(f"observations/{dataset}" for dataset in self.sources)]
-        return {"maps": ["values"], "changes": ["values"], "report": [f"maps/{name}"]}.get(stage, [])
+        one = {"geography": "reference", "maps": "values", "changes": "values", "report": f"maps/{name}"}
+        return [one[stage]] if stage in one else []
 
     @property
     def _with_tables(self) -> list[Source]:
@@ -263,8 +265,7 @@ class Workshop:
         return digest(self.profile, self._stamp_raw(dataset), card, code_digest("sources", "catalog"))
 
     def _stamp_reference(self) -> str:
-        tables = [s.id for s in self.sources.values() if any(d.table for d in s.of_profile(self.profile))]
-        return digest([self._stamp_observations(d) for d in tables], code_digest("geography"))
+        return digest([self._stamp_observations(s.id) for s in self._with_tables], code_digest("geography"))
 
     def _stamp_geography(self) -> str:
         perimeters = {t.id: t.model_dump(mode="json", exclude={"axes"}) for t in self.catalog.territories.values()}
@@ -284,6 +285,13 @@ class Workshop:
 
     def _stamp_report(self, territory_id: str) -> str:
         return digest(self._stamp_maps(territory_id), code_digest("reporting"))
+
+    def _stamp_database(self) -> str:
+        axes = {t.id: t.model_dump(mode="json", include={"axes"}) for t in self.catalog.territories.values()}
+        return digest(self._stamp_values(), axes, code_digest("products"))
+
+    def _stamp_package(self, territory_id: str) -> str:
+        return digest(self._stamp_report(territory_id), code_digest("products"))
 
     def _stamp_changes(self, territory_id: str) -> str:
         territory = self.catalog.territory(territory_id)
