@@ -15,6 +15,7 @@ GROUP_GEOGRAPHY = "g3_geographie"
 GROUP_INDICATORS = "g4_indicateurs"
 GROUP_MAPS = "g5_cartes"
 GROUP_REPORTS = "g6_rapports"
+GROUP_PRODUCTS = "g7_produits"
 
 FROM_WORKSHOP = {"workshop"}
 """Every asset works in the `Workshop` that `pipelines/resources.py` provides."""

@@ -6,6 +6,7 @@ from assets.geography import geography_assets
 from assets.indicators import indicator_assets
 from assets.maps import map_assets
 from assets.observations import observation_assets
+from assets.products import database_assets, package_assets
 from assets.raw import raw_assets
 from assets.reports import report_assets
 from diagnostics.catalog import Catalog, load_catalog
@@ -23,8 +24,10 @@ def build_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         *observation_assets(catalog),
         *geography_assets(catalog),
         *indicator_assets(catalog),
+        *database_assets(),
         *map_assets(partitions),
         *report_assets(partitions),
+        *package_assets(partitions),
     ]
 
 

@@ -21,7 +21,8 @@ Announce = Callable[[str], None]
 Key = tuple[str, str]
 """Path of an asset's key: its stage and its name."""
 
-REFERENCE, BOUNDARIES, VALUES = ("geography", "reference"), ("geography", "boundaries"), ("indicators", "values")
+REFERENCE, BOUNDARIES = ("geography", "reference"), ("geography", "boundaries")
+VALUES, DATABASE = ("indicators", "values"), ("indicators", "database")
 
 
 def stale_assets(workshop: Workshop) -> list[Key]:
@@ -39,13 +40,15 @@ def stale_assets(workshop: Workshop) -> list[Key]:
         stale += [REFERENCE, BOUNDARIES]
     if not workshop.is_current("values"):
         stale.append(VALUES)
+    if not workshop.is_current("database"):
+        stale.append(DATABASE)
     return stale
 
 
 def stale_deliverables(workshop: Workshop, territory_id: str) -> list[Key]:
     return [
         ("territories", product)
-        for product in ("maps", "report")
+        for product in ("maps", "report", "package")
         if not workshop.is_current(f"{product}/{territory_id}")
     ]
 
