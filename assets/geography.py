@@ -46,7 +46,7 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
             made, list(workshop.catalog.territories.values()), iris=workshop.read_iris_codes()
         )
         write_parquet(membership, workshop.storage.geography / "membership.parquet")
-        workshop.record("reference")
+        stamp = workshop.record("reference")
         zones = build_zones(made, list(workshop.catalog.territories.values()))
         write_parquet(zones, workshop.storage.geography / "zones.parquet")
         return dg.MaterializeResult(
@@ -55,7 +55,8 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
                 "EPCI": count(len(made.epci), "intercommunalité"),
                 "Zones": dg.MetadataValue.md(zones.groupby("zone_type").size().rename("zones").to_markdown()),
                 **table_metadata(membership, MEMBERSHIP_COLUMNS),
-            }
+            },
+            data_version=dg.DataVersion(stamp),
         )
 
     @dg.asset(

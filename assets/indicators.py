@@ -12,28 +12,9 @@ from diagnostics.catalog import Catalog
 from diagnostics.geography.passage import Carried, Report
 from diagnostics.geography.stored import read_reference
 from diagnostics.indicators import SNAPSHOT, build_facts, compute, needed_variables, reference_population, with_snapshot
+from diagnostics.products.dictionary import VALUES
 from diagnostics.storage import replacing
 from diagnostics.workshop import Workshop
-
-COLUMNS = {
-    "indicator_id": "indicateur du catalogue",
-    "zone_type": "iris, commune, epci, petr, cls, departement, region ou france",
-    "zone_code": "code de la zone (texte)",
-    "period": "année ou période que décrit la valeur",
-    "numerator": "numérateur, avant multiplication",
-    "denominator": "dénominateur",
-    "value": "valeur dans l'unité de l'indicateur ; vide si masquée ou incomplète",
-    "unit": "unité",
-    "ci_low": "borne basse de l'intervalle de confiance à 95 %",
-    "ci_high": "borne haute de l'intervalle de confiance à 95 %",
-    "method": "formule et méthode d'intervalle, avec leurs réserves",
-    "reliability": "ok, unstable, masked, context, modelled, incomplete ou snapshot",
-    "coverage": "part de la population dont les données sont connues (0 à 1)",
-    "comparison": "better, similar, worse ou not_compared, par rapport à la France",
-    "dataset_ids": "jeux de données employés",
-    "source_version": "versions des fichiers employés",
-    "computed_at": "date du calcul (UTC)",
-}
 
 
 def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
@@ -41,7 +22,8 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         key=["indicators", "values"],
-        deps=[["geography", "reference"], *(["observations", dataset] for dataset in facts_of)],
+        # Outlines are no input, but the membership of a new perimeter is only whole once they are made.
+        deps=[["geography", "boundaries"], *(["observations", dataset] for dataset in facts_of)],
         group_name=GROUP_INDICATORS,
         owners=OWNERS,
         kinds={"duckdb", "parquet"},
@@ -79,9 +61,10 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         france = table.filter(pa.compute.equal(table["zone_type"], "france")).to_pandas()
         return dg.MaterializeResult(
             metadata={
-                **table_metadata(france, COLUMNS, preview=40),
+                **table_metadata(france, VALUES, preview=40),
                 "dagster/row_count": dg.MetadataValue.int(table.num_rows),
                 **_passage_metadata(reports),
+                "dagster/column_lineage": column_lineage(workshop),
             },
             data_version=dg.DataVersion(stamp),
         )
@@ -92,6 +75,24 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
 def write_values(table: pa.Table, workshop: Workshop) -> None:
     with replacing(workshop.storage.values) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+LINEAGE = {
+    "numerator": "value", "denominator": "value", "value": "value", "period": "period", "dataset_ids": "dataset_id",
+    "zone_type": "geo_type",
+}  # fmt: skip
+"""Columns of the public table -> the column of the observations that they come from."""
+
+
+def column_lineage(workshop: Workshop) -> dg.TableColumnLineage:
+    facts = [dg.AssetKey(["observations", dataset]) for dataset in workshop.observed]
+    lineage = {
+        column: [dg.TableColumnDep(asset_key=key, column_name=origin) for key in facts]
+        for column, origin in LINEAGE.items()
+    }
+    membership = dg.AssetKey(["geography", "reference"])
+    lineage["zone_code"] = [dg.TableColumnDep(asset_key=membership, column_name="parent_code")]
+    return dg.TableColumnLineage(lineage)
 
 
 def _passage_metadata(reports: list[Report]) -> dict[str, dg.MetadataValue]:

@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 from PIL import Image
 
-from assets.shared import FROM_WORKSHOP, GROUP_MAPS, OWNERS
+from assets.shared import FROM_WORKSHOP, GROUP_MAPS, OWNERS, backfill_policy, for_each_territory
 from diagnostics.cartography import save
 from diagnostics.cartography.atlas import Land, atlas
 from diagnostics.cartography.maps import locator
@@ -34,39 +34,41 @@ def map_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]
         kinds={"matplotlib", "geopandas"},
         description="Cartes d'un territoire en PNG (200 points par pouce) et SVG : une par indicateur de ses axes qui "
         "se laisse cartographier, plus son contour pour la couverture.",
+        backfill_policy=backfill_policy(),
         required_resource_keys=FROM_WORKSHOP,
     )
     def maps(context) -> dg.MaterializeResult:
-        workshop: Workshop = context.resources.workshop
-        territory = workshop.catalog.territory(context.partition_key)
-        folder = workshop.storage.territory(territory.id) / "maps"
-        land = read_land(workshop, territory)
-        save(locator(land.context), folder, COVER)
-        drawn = {}
-        for sheet in atlas(
-            land,
-            workshop.catalog,
-            read_values(workshop, land),
-            reference=read_reference_values(workshop),
-            produced_on=datetime.date.today(),
-        ):
-            workshop.announce(f"{territory.name} : carte {len(drawn) + 1}")
-            save(sheet.figure, folder, sheet.indicator_id)
-            drawn[sheet.indicator_id] = sheet.alt
-        forget_others(folder, {COVER, *drawn})
-        with replacing(folder / INDEX) as temporary:
-            temporary.write_text(json.dumps(drawn, ensure_ascii=False, indent=1), encoding="utf-8")
-        stamp = workshop.record(f"maps/{territory.id}")
-        return dg.MaterializeResult(
-            metadata={
-                "Cartes": dg.MetadataValue.int(len(drawn)),
-                "Dossier": dg.MetadataValue.path(str(folder)),
-                **{f"Carte : {i}": preview(folder / f"{i}.png", alt) for i, alt in list(drawn.items())[:3]},
-            },
-            data_version=dg.DataVersion(stamp),
-        )
+        return for_each_territory(context, draw)
 
     return [maps]
+
+
+def draw(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.MetadataValue], str]:
+    """Every map of one territory; see `for_each_territory`."""
+    folder = workshop.storage.territory(territory.id) / "maps"
+    land = read_land(workshop, territory)
+    save(locator(land.context), folder, COVER)
+    drawn = {}
+    for sheet in atlas(
+        land,
+        workshop.catalog,
+        read_values(workshop, land),
+        reference=read_reference_values(workshop),
+        produced_on=datetime.date.today(),
+    ):
+        workshop.announce(f"{territory.name} : carte {len(drawn) + 1}")
+        save(sheet.figure, folder, sheet.indicator_id)
+        drawn[sheet.indicator_id] = sheet.alt
+    forget_others(folder, {COVER, *drawn})
+    with replacing(folder / INDEX) as temporary:
+        temporary.write_text(json.dumps(drawn, ensure_ascii=False, indent=1), encoding="utf-8")
+    stamp = workshop.record(f"maps/{territory.id}")
+    metadata = {
+        "Cartes": dg.MetadataValue.int(len(drawn)),
+        "Dossier": dg.MetadataValue.path(str(folder)),
+        **{f"Carte : {i}": preview(folder / f"{i}.png", alt) for i, alt in list(drawn.items())[:3]},
+    }
+    return metadata, stamp
 
 
 def read_land(workshop: Workshop, territory: Territory) -> Land:

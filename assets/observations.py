@@ -6,7 +6,7 @@ A file that breaks its contract leaves the former product in place and fails the
 import dagster as dg
 import pandas as pd
 
-from assets.shared import FROM_WORKSHOP, GROUP_OBSERVATIONS, OWNERS, count, table_metadata
+from assets.shared import FROM_WORKSHOP, GROUP_OBSERVATIONS, OWNERS, count, identity, table_metadata, tag_text
 from diagnostics.catalog import Catalog, Source
 from diagnostics.sources.contract import check, check_table
 from diagnostics.sources.observe import observe, read_table
@@ -39,6 +39,8 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
         group_name=GROUP_OBSERVATIONS,
         owners=OWNERS,
         kinds={"duckdb", "parquet"},
+        tags={"theme": tag_text(source.theme)},
+        metadata=identity(source),
         description=f"Faits typés tirés de « {source.title} » ({source.producer}), tenus au contrat de la carte "
         f"`catalog/sources/{source.id}.yaml`.",
         check_specs=[
@@ -106,9 +108,12 @@ def _metadata(source: Source, facts: pd.DataFrame | None, tables: dict[str, pd.D
     metadata = {f"Table {name}": count(len(table), "ligne") for name, table in tables.items()}
     if facts is None:
         return metadata
-    variables = ["| variable | sens | unité |", "|---|---|---|"]
+    variables = ["| variable | sens | unité | chez le producteur |", "|---|---|---|---|"]
     present = set(facts["variable"].unique())
-    variables += [f"| `{n}` | {v.label} | {v.unit} |" for n, v in source.variables.items() if n in present]
+    columns = _producer_columns(source)
+    variables += [
+        f"| `{n}` | {v.label} | {v.unit} | {columns.get(n, '')} |" for n, v in source.variables.items() if n in present
+    ]
     return (
         metadata
         | table_metadata(facts, COLUMNS)
@@ -118,3 +123,14 @@ def _metadata(source: Source, facts: pd.DataFrame | None, tables: dict[str, pd.D
             "Valeurs manquantes": dg.MetadataValue.int(int((facts["status"] == "missing").sum())),
         }
     )
+
+
+def _producer_columns(source: Source) -> dict[str, str]:
+    """variable -> the columns or expressions of the producer's files that it comes from: its lineage, in words."""
+    found: dict[str, list[str]] = {}
+    for distribution in source.distributions:
+        for block in distribution.observations:
+            for name, value in block.values.items():
+                text = (value if isinstance(value, str) else value.column).replace("|", "¦")
+                found.setdefault(name, []).append(f"`{text}`")
+    return {name: ", ".join(dict.fromkeys(texts)) for name, texts in found.items()}

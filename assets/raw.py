@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.shared import FROM_WORKSHOP, GROUP_RAW, OWNERS
+from assets.shared import FROM_WORKSHOP, GROUP_RAW, OWNERS, RHYTHMS, freshness_of, identity, tag_text
 from diagnostics.catalog import Catalog, Distribution, Source
 from diagnostics.sources.refusals import Outcome
 from diagnostics.workshop import Workshop
@@ -23,11 +23,14 @@ def _raw_asset(source: Source) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key,
+        deps=[["producers", source.id]],
         group_name=GROUP_RAW,
         owners=OWNERS,
         kinds={"file"},
-        tags={"producteur": _tag(source.producer), "rythme": source.rhythm},
+        tags={"producteur": tag_text(source.producer), "rythme": source.rhythm, "theme": tag_text(source.theme)},
         description=describe(source),
+        metadata=identity(source),
+        freshness_policy=freshness_of(source),
         check_specs=[
             dg.AssetCheckSpec(
                 ACCEPTANCE,
@@ -81,11 +84,9 @@ def _metadata(source: Source, workshop: Workshop, brought: list[tuple[Distributi
     lines = ["| distribution | millésime | adresse | octets | sha256 |", "|---|---|---|---:|---|"]
     lines += [f"| {r.distribution} | {r.vintage} | {r.address} | {r.size} | {r.sha256[:12]}… |" for r in files]
     return {
+        "Dernier millésime": ", ".join(dict.fromkeys(r.vintage for r in files)) or "aucun",
         "Fichiers": dg.MetadataValue.md("\n".join(lines)),
         "Octets": dg.MetadataValue.int(sum(r.size for r in files)),
-        "Licence": source.licence,
-        "Producteur": source.producer,
-        "Page du jeu de données": dg.MetadataValue.url(source.homepage),
     }
 
 
@@ -96,14 +97,7 @@ def _cell(text: str) -> str:
 
 def describe(source: Source) -> str:
     """The card in a few French lines, for the asset's page."""
-    rhythm = {
-        "monthly": "mensuelle", "quarterly": "trimestrielle", "yearly": "annuelle", "irregular": "irrégulière",
-        "static": "aucune (fichier figé)",
-    }[source.rhythm]  # fmt: skip
-    text = f"**{source.title}** — {source.producer}. Licence : {source.licence}. Mise à jour : {rhythm}."
+    text = (
+        f"**{source.title}** — {source.producer}. Licence : {source.licence}. Mise à jour : {RHYTHMS[source.rhythm]}."
+    )
     return f"{text}\n\n{source.notes}" if source.notes else text
-
-
-def _tag(text: str) -> str:
-    """Dagster tags take letters, digits, `-_.` and 63 characters at most."""
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in text)[:63].strip("-")

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 
 from assets.maps import COVER, INDEX
-from assets.shared import FROM_WORKSHOP, GROUP_REPORTS, OWNERS
+from assets.shared import FROM_WORKSHOP, GROUP_REPORTS, OWNERS, backfill_policy, for_each_territory
 from diagnostics.catalog import Territory
 from diagnostics.reporting import MapFile, SourceUse, build_report, write_html, write_workbook
 from diagnostics.workshop import Workshop
@@ -25,42 +25,44 @@ def report_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefiniti
         kinds={"html", "excel"},
         description="Rapport d'un territoire (`rapport.html`, un seul fichier) et annexe chiffrée (`annexe.xlsx`) : "
         "chiffres clés, une section par axe du CLS, ce qui n'a pas pu être connu, sources.",
+        backfill_policy=backfill_policy(),
         required_resource_keys=FROM_WORKSHOP,
     )
     def report(context) -> dg.MaterializeResult:
-        workshop: Workshop = context.resources.workshop
-        territory = workshop.catalog.territory(context.partition_key)
-        workshop.announce(f"{territory.name} : rapport et annexe")
-        folder = workshop.storage.territory(territory.id)
-        membership = workshop.read_membership()
-        values = read_values(workshop, territory, membership)
-        made = build_report(
-            territory,
-            workshop.catalog,
-            values,
-            workshop.read_zones(),
-            membership,
-            sources=source_uses(workshop),
-            maps=map_files(folder / "maps"),
-            points_of_vigilance=None,
-            profile=workshop.profile,
-            computed_on=datetime.date.today(),
-            outline_svg=cover_svg(folder / "maps" / f"{COVER}.svg", territory),
-        )
-        write_html(made, folder / "rapport.html")
-        write_workbook(made, folder / "annexe.xlsx")
-        stamp = workshop.record(f"report/{territory.id}")
-        return dg.MaterializeResult(
-            metadata={
-                "Rapport": dg.MetadataValue.path(str(folder / "rapport.html")),
-                "Annexe": dg.MetadataValue.path(str(folder / "annexe.xlsx")),
-                "Indicateurs renseignés": dg.MetadataValue.int(sum(len(s.blocks) for s in made.sections)),
-                "Inconnues expliquées": dg.MetadataValue.int(len(made.unknown)),
-            },
-            data_version=dg.DataVersion(stamp),
-        )
+        return for_each_territory(context, write)
 
     return [report]
+
+
+def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.MetadataValue], str]:
+    """The report and the annex of one territory; see `for_each_territory`."""
+    workshop.announce(f"{territory.name} : rapport et annexe")
+    folder = workshop.storage.territory(territory.id)
+    membership = workshop.read_membership()
+    values = read_values(workshop, territory, membership)
+    made = build_report(
+        territory,
+        workshop.catalog,
+        values,
+        workshop.read_zones(),
+        membership,
+        sources=source_uses(workshop),
+        maps=map_files(folder / "maps"),
+        points_of_vigilance=None,
+        profile=workshop.profile,
+        computed_on=datetime.date.today(),
+        outline_svg=cover_svg(folder / "maps" / f"{COVER}.svg", territory),
+    )
+    write_html(made, folder / "rapport.html")
+    write_workbook(made, folder / "annexe.xlsx")
+    stamp = workshop.record(f"report/{territory.id}")
+    metadata = {
+        "Rapport": dg.MetadataValue.path(str(folder / "rapport.html")),
+        "Annexe": dg.MetadataValue.path(str(folder / "annexe.xlsx")),
+        "Indicateurs renseignés": dg.MetadataValue.int(sum(len(s.blocks) for s in made.sections)),
+        "Inconnues expliquées": dg.MetadataValue.int(len(made.unknown)),
+    }
+    return metadata, stamp
 
 
 def read_values(workshop: Workshop, territory: Territory, membership: pd.DataFrame) -> pd.DataFrame:

@@ -5,17 +5,21 @@ import dagster as dg
 DIAGNOSTIC = "diagnostic_complet"
 FIGURES = "indicateurs_france"
 DELIVERABLES = "livrables_territoire"
+LOOK = "interroger_les_producteurs"
+
+FIGURE_STAGES = ("raw", "observations", "geography", "indicators")
 
 
 def jobs(partitions: dg.PartitionsDefinition) -> list:
-    figures = dg.AssetSelection.key_prefixes("raw", "observations", "geography", "indicators")
+    figures = dg.AssetSelection.key_prefixes(*FIGURE_STAGES)
     deliverables = dg.AssetSelection.key_prefixes("territories")
     return [
         dg.define_asset_job(
             DIAGNOSTIC,
             selection=figures | deliverables,
             partitions_def=partitions,
-            description="Tout le diagnostic d'un territoire : fichiers, indicateurs, cartes, rapport et annexe.",
+            description="Tout le diagnostic d'un territoire : fichiers, indicateurs, cartes, rapport, annexe et ce qui "
+            "a changé.",
         ),
         dg.define_asset_job(
             FIGURES, selection=figures, description="Fichiers, géographie et indicateurs de toute la France."
@@ -24,6 +28,12 @@ def jobs(partitions: dg.PartitionsDefinition) -> list:
             DELIVERABLES,
             selection=deliverables,
             partitions_def=partitions,
-            description="Cartes, rapport et annexe d'un territoire, à partir des indicateurs déjà calculés.",
+            description="Cartes, rapport, annexe et ce qui a changé pour un territoire, à partir des indicateurs déjà "
+            "calculés.",
+        ),
+        dg.define_asset_job(
+            LOOK,
+            selection=dg.AssetSelection.key_prefixes("producers"),
+            description="Demander à chaque producteur si son fichier a changé, sans rien télécharger.",
         ),
     ]
