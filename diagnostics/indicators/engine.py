@@ -18,8 +18,8 @@ import pyarrow as pa
 from diagnostics.catalog import Catalog, Profile
 from diagnostics.catalog.models import Formula, Indicator, Published, ShareOverThreshold, Term
 from diagnostics.errors import CatalogError
-from diagnostics.indicators.disclosure import withheld_with
 from diagnostics.statistics import comparison, rates, reliability
+from diagnostics.words import distinct
 
 PUBLISHABLE_COVERAGE = 0.95
 """Below this share of the reference population, an aggregate is withheld (indicators.md, 10.1)."""
@@ -41,38 +41,30 @@ VALUE_COLUMNS = (
 class Aggregate:
     """How one kind of formula turns the operands of member communes into a figure.
 
-    `x`, `y`, `w` name the roles of the formula; the SQL fragments see them as columns of the member communes, and
-    `multiplier`, `years`, `threshold` as columns of the specification.
+    `x`, `y`, `w` name the roles of the formula. `n` and `d` are what one member adds to the numerator and to the
+    denominator: SQL over its operands and `hit`. `value` is the figure once `n` and `d` are added up: SQL over them and
+    the columns `multiplier` and `years` of the specification. `add` is how members are put together.
     """
 
     x: str
     y: str | None
     w: str | None
-    numerator: str
-    denominator: str
-    value: str
-
-
-_RATIO = "any_value(multiplier) * {n} / nullif({d}, 0)"
-
-
-def _ratio(x: str, y: str, w: str | None, n: str, d: str) -> Aggregate:
-    return Aggregate(x, y, w, n, d, _RATIO.format(n=n, d=d))
+    n: str
+    d: str = "null::double"
+    value: str = "multiplier * n / nullif(d, 0)"
+    add: str = "sum"
 
 
 AGGREGATES: dict[str, Aggregate] = {
-    "ratio": _ratio("numerator", "denominator", None, "sum(x)", "sum(y)"),
-    "density": _ratio("numerator", "denominator", None, "sum(x)", "sum(y)"),
-    "index": _ratio("numerator", "denominator", "weight", "sum(w * x)", "sum(w * y)"),
-    "weighted_mean": _ratio("value", None, "weight", "sum(w * x)", "sum(w)"),
-    "share_over_threshold": _ratio("value", "population", None, "coalesce(sum(y) filter (hit), 0)", "sum(y)"),
-    "sum": Aggregate("numerator", None, None, "sum(x)", "null", "sum(x)"),
-    "median": Aggregate("value", None, None, "null", "null", "median(x)"),
-    "growth": Aggregate(
-        "end", "start", None, "sum(x)", "sum(y)",
-        "100 * (power(sum(x) / nullif(sum(y), 0), 1.0 / any_value(years)) - 1)",
-    ),
-}  # fmt: skip
+    "ratio": Aggregate("numerator", "denominator", None, "x", "y"),
+    "density": Aggregate("numerator", "denominator", None, "x", "y"),
+    "index": Aggregate("numerator", "denominator", "weight", "w * x", "w * y"),
+    "weighted_mean": Aggregate("value", None, "weight", "w * x", "w"),
+    "share_over_threshold": Aggregate("value", "population", None, "case when hit then y else 0 end", "y"),
+    "sum": Aggregate("numerator", None, None, "x", value="n"),
+    "median": Aggregate("value", None, None, "x", value="n", add="median"),
+    "growth": Aggregate("end", "start", None, "x", "y", "100 * (power(n / nullif(d, 0), 1.0 / years) - 1)"),
+}
 
 
 def compute(
@@ -96,48 +88,92 @@ def compute(
     }
     with duckdb.connect() as db:
         db.execute("set threads = 2")
-        _register(db, facts, membership)
+        db.execute("set enable_progress_bar = false")
+        _members(db, membership)
+        _facts(db, facts)
         _reference_population(db, reference_population(catalog, profile))
         _specification(db, computable)
-        _operands(db)
         for kind in AGGREGATES:
+            _operands(db, kind)
             _aggregate(db, kind)
         _published(db)
+        db.execute("drop table facts; drop table operands")
         return _finish(db, computable, versions, computed_at)
 
 
-def _register(db: duckdb.DuckDBPyConnection, facts: Iterable[pd.DataFrame], membership: pd.DataFrame) -> None:
-    db.execute("set enable_progress_bar = false")
-    db.execute("""
-        create table facts (
-            dataset_id varchar, variable varchar, geo_type varchar, geo_code varchar, period varchar, value double,
-            status varchar)
-    """)
-    for frame in facts:
-        db.register("frame", frame)
-        db.execute(
-            "insert into facts select dataset_id, variable, geo_type, geo_code, period, value, status from frame"
-        )
-        db.unregister("frame")
+# Zones and series of facts are integers inside DuckDB, indicators and periods enumerations: joins, groups and sorts
+# of millions of rows never read text.
+
+
+def _members(db: duckdb.DuckDBPyConnection, membership: pd.DataFrame) -> None:
+    """Tables `zones` and `belongs`: above the commune, zones are unions of communes; an IRIS stands for itself."""
     db.register("membership_frame", membership)
-    # Above the commune, zones are unions of communes; an IRIS only ever stands for itself.
     db.execute("""
+        create sequence zone_numbers;
+        create table zones (zone uinteger default nextval('zone_numbers'), zone_type varchar, zone_code varchar);
+        insert into zones (zone_type, zone_code)
+        select child_type, child_code from membership_frame union select parent_type, parent_code from membership_frame;
+        create table membership as
+        select c.zone_type as child_type, c.zone, p.zone_type as parent_type, p.zone as parent
+        from membership_frame
+        join zones c on child_type = c.zone_type and child_code = c.zone_code
+        join zones p on parent_type = p.zone_type and parent_code = p.zone_code;
         create table belongs as
-        select child_type as level, child_code as code, parent_type as zone_type, parent_code as zone_code
-        from membership_frame where child_type = 'commune'
+        select zone, parent from membership where child_type = 'commune'
         union all
-        select distinct 'iris', child_code, 'iris', child_code from membership_frame where child_type = 'iris'
+        select distinct zone, zone from membership where child_type = 'iris'
         union all
         -- a context figure is known by département: its region and France are unions of départements
-        select distinct 'departement', d.parent_code, z.parent_type, z.parent_code
-        from membership_frame d join membership_frame z using (child_type, child_code)
-        where d.parent_type = 'departement' and z.parent_type in ('departement', 'region', 'france')
+        select distinct d.parent, z.parent
+        from membership d join membership z using (zone)
+        where d.child_type = 'commune' and d.parent_type = 'departement'
+          and z.parent_type in ('departement', 'region', 'france');
+        drop table membership
     """)
+    db.unregister("membership_frame")
+
+
+SERIES = ["dataset_id", "variable", "period"]
+
+
+def _facts(db: duckdb.DuckDBPyConnection, facts: Iterable[pd.DataFrame]) -> None:
+    """Tables `series` (dataset_id, variable, period) and `facts`; zones that nobody is a member of join `zones`."""
     db.execute("""
-        create table results (
-            indicator_id varchar, zone_type varchar, zone_code varchar, period varchar,
-            numerator double, denominator double, value double, coverage double, secret boolean)
+        create table series (series usmallint, dataset_id varchar, variable varchar, period varchar);
+        create table facts (series usmallint, zone uinteger, value double, secret boolean, missing boolean)
     """)
+    known = 0
+    for frame in facts:
+        series, names = distinct(frame, SERIES)
+        zone, zones = distinct(frame, ["geo_type", "geo_code"])
+        db.register("names", names.assign(series=np.arange(len(names)) + known))
+        db.execute("insert into series select series, dataset_id, variable, period from names")
+        coded = pd.DataFrame(
+            {
+                "series": series + known,
+                "zone": _zone_numbers(db, zones)[zone],
+                "value": frame["value"].to_numpy(),
+                "secret": (frame["status"] == "secret").to_numpy(),
+                "missing": (frame["status"] == "missing").to_numpy(),
+            }
+        )
+        db.register("coded", coded)
+        db.execute("insert into facts select * from coded")
+        db.unregister("coded")
+        known += len(names)
+
+
+def _zone_numbers(db: duckdb.DuckDBPyConnection, zones: pd.DataFrame) -> np.ndarray:
+    """The number of each zone (geo_type, geo_code) of a frame, those seen for the first time included."""
+    db.register("seen", zones.assign(place=np.arange(len(zones))))
+    db.execute("""
+        insert into zones (zone_type, zone_code)
+        select geo_type, geo_code from seen s
+        where not exists (select 1 from zones z where z.zone_type = s.geo_type and z.zone_code = s.geo_code)
+    """)
+    return db.sql("""
+        select zone from seen s join zones z on z.zone_type = s.geo_type and z.zone_code = s.geo_code order by place
+    """).fetchnumpy()["zone"]
 
 
 def reference_population(catalog: Catalog, profile: Profile) -> str:
@@ -153,23 +189,21 @@ def reference_population(catalog: Catalog, profile: Profile) -> str:
 
 
 def _reference_population(db: duckdb.DuckDBPyConnection, variable: str) -> None:
-    """Latest known population of each commune and IRIS: the weights of coverage, nothing else."""
+    """Latest known population of each commune, IRIS and département: the weights of coverage, nothing else."""
     db.execute(
         """
         create table weights as
-        select geo_type as level, geo_code as code, arg_max(value, period) as population
-        from facts where variable = ? and status = 'ok' and geo_type in ('commune', 'iris') group by all
+        select zone, arg_max(value, period) as population
+        from facts join series using (series) join zones using (zone)
+        where variable = ? and not secret and not missing and zone_type in ('commune', 'iris') group by zone
         """,
         [variable],
     )
     db.execute("""
         create table zone_population as
-        select zone_type, zone_code, sum(population) as population
-        from belongs join weights using (level, code) group by all
-    """)
-    db.execute("""
+        select parent as zone, sum(population) as population from belongs join weights using (zone) group by parent;
         insert into weights
-        select zone_type, zone_code, population from zone_population where zone_type = 'departement'
+        select zone, population from zone_population semi join (from zones where zone_type = 'departement') using (zone)
     """)
 
 
@@ -181,6 +215,7 @@ def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[In
                 "indicator_id": indicator.id,
                 "kind": formula.kind,
                 "weighted": "weight" in formula.roles(),
+                **{f"n_{_letter(formula, role)}": len(terms) for role, terms in formula.roles().items()},
                 "context": indicator.nature == "context",
                 "period": period_of(formula),
                 "multiplier": float(getattr(formula, "multiplier", 1.0)),
@@ -193,16 +228,25 @@ def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[In
         for role, role_terms in formula.roles().items():
             letter = _letter(formula, role)
             terms += [
-                {
-                    "indicator_id": indicator.id, "kind": formula.kind, "role": letter, "n_terms": len(role_terms),
-                    "variable": t.variable, "period": t.period, "coefficient": t.coefficient,
-                }
+                {"indicator_id": indicator.id, "variable": t.variable, "period": t.period, letter: t.coefficient}
                 for t in role_terms
-            ]  # fmt: skip
+            ]
     db.register("spec_frame", pa.Table.from_pylist(specs, schema=_SPEC_SCHEMA))
-    db.execute("create table spec as select * from spec_frame")
-    db.register("terms_frame", pd.DataFrame(terms))
-    db.execute("create table terms as select * from terms_frame")
+    db.register("terms_frame", pa.Table.from_pylist(terms, schema=_TERM_SCHEMA))
+    db.execute("""
+        create type indicator as enum (select indicator_id from spec_frame order by 1);
+        create type period as enum (
+            select period from spec_frame union select period from terms_frame order by 1
+        );
+        create table spec as select * replace (indicator_id::indicator as indicator_id, period::period as period)
+        from spec_frame;
+        create table terms as
+        select indicator_id::indicator as indicator_id, kind, series, period::period as period, x, y, w
+        from terms_frame join series using (variable, period) join spec_frame s using (indicator_id);
+        create table results (
+            indicator_id indicator, zone uinteger, period period,
+            numerator double, denominator double, value double, coverage double, secret boolean)
+    """)
 
 
 _SPEC_SCHEMA = pa.schema(
@@ -210,6 +254,9 @@ _SPEC_SCHEMA = pa.schema(
         ("indicator_id", pa.string()),
         ("kind", pa.string()),
         ("weighted", pa.bool_()),
+        ("n_x", pa.int32()),
+        ("n_y", pa.int32()),
+        ("n_w", pa.int32()),
         ("context", pa.bool_()),
         ("period", pa.string()),
         ("multiplier", pa.float64()),
@@ -219,6 +266,11 @@ _SPEC_SCHEMA = pa.schema(
         ("quantile", pa.float64()),
     ]
 )
+_TERM_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("indicator_id", "variable", "period")]
+    + [(letter, pa.float64()) for letter in ("x", "y", "w")]
+)
+"""One line per term: its coefficient stands in the column of its role."""
 
 
 def _thresholds(formula: Formula) -> list[float] | None:
@@ -242,40 +294,42 @@ def period_of(formula: Formula) -> str:
     return periods[0] if len(periods) == 1 else f"{periods[0]}-{periods[-1]}"
 
 
-def _operands(db: duckdb.DuckDBPyConnection) -> None:
-    """x, y and w of each indicator in each commune and IRIS, or in each département for a context indicator.
+def _operands(db: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """x, y and w of each indicator of `kind` in each commune and IRIS, or in each département for a context indicator.
 
     An operand is known only when every term of its role is.
     """
-    db.execute("""
-        create table operands as
-        with roles as (
-            select t.indicator_id, t.role, f.geo_type as level, f.geo_code as code,
-                   case when count(f.value) = any_value(t.n_terms) then sum(t.coefficient * f.value) end as value,
-                   bool_or(f.status = 'secret') as secret
+    db.execute(
+        """
+        create or replace table operands as
+        with added as (
+            select t.indicator_id, f.zone,
+                   sum(t.x * f.value) as x, count(t.x * f.value) as n_x,
+                   sum(t.y * f.value) as y, count(t.y * f.value) as n_y,
+                   sum(t.w * f.value) as w, count(t.w * f.value) as n_w,
+                   bool_or(f.secret) as secret
             from terms t
             join (select indicator_id, context from spec) s using (indicator_id)
-            join facts f using (variable, period)
-            where t.kind <> 'published'
-              and case when s.context then f.geo_type = 'departement' else f.geo_type in ('commune', 'iris') end
-            group by t.indicator_id, t.role, f.geo_type, f.geo_code
+            join facts f using (series)
+            join zones z using (zone)
+            where t.kind = ?
+              and case when s.context then z.zone_type = 'departement' else z.zone_type in ('commune', 'iris') end
+            group by t.indicator_id, f.zone
         )
-        select indicator_id, level, code,
-               max(value) filter (role = 'x') as x,
-               max(value) filter (role = 'y') as y,
-               case when any_value(s.weighted) then max(value) filter (role = 'w') else 1 end as w,
-               bool_or(secret) as secret
-        from roles join spec s using (indicator_id)
-        group by indicator_id, level, code
-    """)
+        select a.indicator_id, a.zone, case when a.n_x = s.n_x then x end as x, case when a.n_y = s.n_y then y end as y,
+               case when not s.weighted then 1 when a.n_w = s.n_w then w end as w, secret
+        from added a join spec s using (indicator_id)
+        """,
+        [kind],
+    )
     # The national threshold of a quantile test: the value under which that share of the people lives.
     db.execute("""
-        create table quantiles as
+        create or replace table quantiles as
         with ranked as (
             select indicator_id, x, s.quantile, sum(y) over (partition by indicator_id order by x) as below,
                    sum(y) over (partition by indicator_id) as total
-            from operands join spec s using (indicator_id)
-            where s.quantile is not null and level = 'commune' and x is not null and y is not null
+            from operands join spec s using (indicator_id) join zones using (zone)
+            where s.quantile is not null and zone_type = 'commune' and x is not null and y is not null
         )
         select indicator_id, [min(x)] as thresholds from ranked where below >= quantile * total group by indicator_id
     """)
@@ -289,40 +343,38 @@ def _aggregate(db: duckdb.DuckDBPyConnection, kind: str) -> None:
     """One query for all indicators of `kind`: join the members, add up, then divide."""
     a = AGGREGATES[kind]
     known = " and ".join(f"o.{letter} is not null" for letter, role in (("x", a.x), ("y", a.y), ("w", a.w)) if role)
-    hit = _HIT if kind == "share_over_threshold" else "null"
+    hit = f"coalesce(s.thresholds, q.thresholds) as t, {_HIT} as hit," if kind == "share_over_threshold" else ""
+    counts = "n, d" if a.add == "sum" else "null, null"
     db.execute(
         f"""
         insert into results
-        with members as (
-            select o.indicator_id, b.zone_type, b.zone_code, s.multiplier, s.years,
-                   coalesce(s.thresholds, q.thresholds) as t, {hit} as hit,
-                   o.x, o.y, o.w, o.secret, p.population, ({known}) as known
+        with members as materialized (
+            select o.indicator_id, o.zone, {hit} {known} as known, o.secret and not known as secret,
+                   case when known then {a.n} end as n, case when known then {a.d} end as d,
+                   case when known then p.population end as covered
             from operands o
             join spec s using (indicator_id)
             left join quantiles q using (indicator_id)
-            join belongs b using (level, code)
-            left join weights p using (level, code)
-            where s.kind = '{kind}'
+            left join weights p using (zone)
         ),
-        totals as (
-            select indicator_id, zone_type, zone_code,
-                   {a.numerator} as numerator, {a.denominator} as denominator, {a.value} as value,
-                   sum(population) as covered
-            from members where known group by indicator_id, zone_type, zone_code
+        -- a commune, an IRIS, a département of a context figure stands for itself: nothing to add up
+        own as (
+            select indicator_id, zone, n, d, covered, known, secret
+            from members semi join (select zone from belongs where zone = parent) using (zone)
         ),
-        seen as (
-            select indicator_id, zone_type, zone_code, bool_or(secret and not known) as secret
-            from members group by indicator_id, zone_type, zone_code
+        above as (
+            select indicator_id, b.parent as zone, {a.add}(n) as n, {a.add}(d) as d, sum(covered) as covered,
+                   bool_or(known) as known, bool_or(secret) as secret
+            from members m join belongs b using (zone) where b.parent <> m.zone group by indicator_id, b.parent
         )
-        select seen.indicator_id, zone_type, zone_code, s.period, t.numerator, t.denominator, t.value,
+        select indicator_id, zone, s.period, {counts}, {a.value},
                -- a zone without inhabitants has no one to cover: it is covered when its members are known
-               case when coalesce(z.population, 0) > 0 then least(coalesce(t.covered, 0) / z.population, 1)
-                    when t.indicator_id is not null then 1 else 0 end,
-               seen.secret
-        from seen
+               case when coalesce(z.population, 0) > 0 then least(coalesce(covered, 0) / z.population, 1)
+                    when known then 1 else 0 end,
+               secret
+        from (from own union all from above)
         join spec s using (indicator_id)
-        left join totals t using (indicator_id, zone_type, zone_code)
-        left join zone_population z using (zone_type, zone_code)
+        left join zone_population z using (zone)
         """
     )
 
@@ -331,11 +383,11 @@ def _published(db: duckdb.DuckDBPyConnection) -> None:
     """The producer's own figure for the zone, never aggregated; one row per period that he publishes."""
     db.execute("""
         insert into results
-        select t.indicator_id, f.geo_type, f.geo_code, f.period, null, null, t.coefficient * f.value,
-               case when f.status = 'ok' then 1 else 0 end, f.status = 'secret'
-        from terms t join facts f on f.variable = t.variable and f.period = t.period
-        where t.kind = 'published' and f.status <> 'missing'
-          and f.geo_type in ('iris', 'commune', 'epci', 'departement', 'region', 'france')
+        select t.indicator_id, f.zone, t.period, null, null, t.x * f.value,
+               case when f.secret then 0 else 1 end, f.secret
+        from terms t join facts f using (series) join zones z using (zone)
+        where t.kind = 'published' and not f.missing
+          and z.zone_type in ('iris', 'commune', 'epci', 'departement', 'region', 'france')
     """)
 
 
@@ -347,30 +399,34 @@ def _finish(
 ) -> pa.Table:
     """Intervals, flags and the comparison with France, then the columns of the public table, indicator by indicator."""
     datasets = _datasets(db)
-    secondary = _secondary_secrecy(db, computable)
-    blocks = []
-    for name in sorted(computable):
-        rows = db.sql(
-            """
-            select r.*, case when (r.zone_type, r.zone_code) <> ($type, $code) then b.value end as benchmark
-            from results r
-            left join (select period, value from results
-                       where indicator_id = $name and zone_type = $type and zone_code = $code) b using (period)
-            where r.indicator_id = $name
-            order by r.zone_type, r.zone_code, r.period
-            """,
-            params={"name": name, "type": BENCHMARK[0], "code": BENCHMARK[1]},
-        ).to_arrow_table()
-        if not rows.num_rows:
-            continue
-        given_up = _is_among(rows, secondary[name]) if name in secondary else np.zeros(rows.num_rows, dtype=bool)
-        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], given_up)
+    db.execute(
+        "create table ranked as select *, row_number() over (order by zone_type, zone_code) - 1 as rank from zones"
+    )
+    zones = db.sql("select zone_type, zone_code from ranked order by rank").to_arrow_table()
+    zones = {"zone_type": zones["zone_type"].combine_chunks().dictionary_encode(), "zone_code": zones["zone_code"]}
+    ordered = db.sql(f"""
+        with benchmarks as (
+            select indicator_id, period, value as benchmark from results join zones using (zone)
+            where (zone_type, zone_code) = {BENCHMARK}
+        )
+        select rank, period, numerator, denominator, value, coverage, secret,
+               case when (zone_type, zone_code) <> {BENCHMARK} then benchmark end as benchmark
+        from results join ranked using (zone) left join benchmarks using (indicator_id, period)
+        order by indicator_id, rank, period
+    """).to_arrow_table()
+    sizes = db.sql("select indicator_id::varchar, count(*) from results group by indicator_id order by indicator_id")
+    blocks, start = [], 0
+    for name, size in sizes.fetchall():
+        rows = ordered.slice(start, size).combine_chunks()
+        start += size
+        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name])
         constant = {
+            "indicator_id": name,
             "unit": computable[name][0].unit,
             "dataset_ids": ",".join(datasets.get(name, [])),
             "source_version": ";".join(versions[d] for d in datasets.get(name, []) if d in versions),
         }
-        blocks.append(_block(rows, said, constant, computed_at))
+        blocks.append(_block(rows, zones, said, constant, computed_at))
     return pa.concat_tables(blocks).unify_dictionaries() if blocks else _SCHEMA.empty_table()
 
 
@@ -397,8 +453,14 @@ _SCHEMA = pa.schema(
 )
 
 
-def _block(rows: pa.Table, said: pd.DataFrame, constant: dict[str, str], computed_at: datetime.datetime) -> pa.Table:
-    """One indicator's part of the public table."""
+def _block(
+    rows: pa.Table,
+    zones: dict[str, pa.Array],
+    said: pd.DataFrame,
+    constant: dict[str, str],
+    computed_at: datetime.datetime,
+) -> pa.Table:
+    """One indicator's part of the public table; `rank` of the rows is the place of their zone in `zones`."""
 
     def column(name: str, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
         if name == "computed_at":
@@ -406,63 +468,24 @@ def _block(rows: pa.Table, said: pd.DataFrame, constant: dict[str, str], compute
         if name in constant:
             indices = pa.array(np.zeros(rows.num_rows, dtype=np.int32))
             return pa.DictionaryArray.from_arrays(indices, pa.array([constant[name]], pa.string()))
-        if name in said:
-            return pa.array(said[name].to_numpy(), from_pandas=True).cast(kind)
-        return rows[name].dictionary_encode() if kind == _WORDS else rows[name]
+        if name in zones:
+            return zones[name].take(rows["rank"])
+        return (pa.array(said[name], from_pandas=True) if name in said else rows[name]).cast(kind)
 
     return pa.table([column(field.name, field.type) for field in _SCHEMA], schema=_SCHEMA)
 
 
 def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     rows = db.sql("""
-        select t.indicator_id, list(distinct f.dataset_id order by f.dataset_id)
-        from terms t join (select distinct variable, period, dataset_id from facts) f using (variable, period)
-        group by t.indicator_id
+        select indicator_id::varchar, list(distinct dataset_id order by dataset_id)
+        from terms join series using (series) group by indicator_id
     """).fetchall()
     return dict(rows)
 
 
-def _secondary_secrecy(
-    db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[Indicator, Formula]]
-) -> dict[str, pd.MultiIndex]:
-    """indicator -> the zones masked so that no total gives a masked count away; indicators of one count share them.
-
-    Of the indicators that share a count, the one that is known in most zones speaks for all.
-    """
-    groups: dict[tuple[Term, ...], list[str]] = {}
-    for name, (indicator, formula) in computable.items():
-        if indicator.secrecy == "events":
-            groups.setdefault(formula.roles()["numerator"], []).append(name)
-    if not groups:
-        return {}
-    belongs = db.sql("select code as unit, zone_type, zone_code from belongs where level = 'commune'").df()
-    found = {}
-    for names in groups.values():
-        counts = [
-            db.sql(
-                """
-                select zone_type, zone_code, numerator, coverage >= $enough as published from results
-                where indicator_id = $name and zone_type <> 'iris'
-                """,
-                params={"name": name, "enough": PUBLISHABLE_COVERAGE},
-            ).df()
-            for name in names
-        ]
-        found |= dict.fromkeys(names, withheld_with(max(counts, key=lambda c: c["numerator"].count()), belongs))
-    return found
-
-
-def _is_among(rows: pa.Table, zones: pd.MultiIndex) -> np.ndarray:
-    return pd.MultiIndex.from_frame(rows.select(["zone_type", "zone_code"]).to_pandas()).isin(zones)
-
-
-def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula, given_up: np.ndarray) -> pd.DataFrame:
-    """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison.
-
-    `given_up`: rows masked to protect others, whose `method` says so.
-    """
+def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula) -> pd.DataFrame:
+    """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison."""
     masked, unstable = _secrecy(rows, indicator)
-    masked = masked | given_up
     withheld = masked | (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
     said = rows[["numerator", "denominator", "value"]].copy()
     said.loc[withheld] = np.nan
@@ -476,7 +499,6 @@ def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula, given_u
         )
         said["ci_low"], said["ci_high"] = interval["ci_low"], interval["ci_high"]
         said["method"] = (formula.kind + "; " + interval["method"] + note).where(interval["ci_low"].notna(), method)
-    said["method"] = said["method"].where(~given_up, method + "; secret secondaire : protège un autre effectif")
     said["reliability"] = np.select(
         [masked, (rows["coverage"] < 1 - 1e-9).to_numpy(), unstable],
         ["masked", "incomplete", "unstable"],
@@ -494,7 +516,7 @@ def _secrecy(rows: pd.DataFrame, indicator: Indicator) -> tuple[np.ndarray, np.n
     flags = np.full(len(rows), "ok", dtype=object)
     if indicator.secrecy == "census":
         flags = reliability.flag_census(rows["denominator"])
-    elif indicator.secrecy in ("events", "small_counts"):
+    elif indicator.secrecy == "events":
         flags = reliability.flag_events(rows["numerator"])
     # What could not be added up at all is incomplete, not masked.
     known = rows["value"].notna().to_numpy()
