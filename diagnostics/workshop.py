@@ -236,10 +236,10 @@ class Workshop:
             return [f"observations/{s.id}" for s in self._with_tables]
         if stage == "values":
             return ["geography", *(f"observations/{dataset}" for dataset in self.sources)]
-        one = {"geography": "reference", "maps": "values", "changes": "values", "report": f"maps/{name}"} | {
-            "database": "values",
-            "package": f"report/{name}",
-        }
+        one = {
+            "geography": "reference", "database": "values", "maps": "values", "changes": "values",
+            "report": f"maps/{name}", "package": f"report/{name}",
+        }  # fmt: skip
         return [one[stage]] if stage in one else []
 
     @property
