@@ -4,7 +4,8 @@ import datetime
 
 import dagster as dg
 
-from assets.shared import FROM_WORKSHOP, GROUP_PRODUCTS, OWNERS
+from assets.shared import FROM_WORKSHOP, GROUP_PRODUCTS, OWNERS, backfill_policy, for_each_territory
+from diagnostics.catalog import Territory
 from diagnostics.products.database import connect, write_database
 from diagnostics.products.extract import values_of
 from diagnostics.products.layers import write_layers
@@ -58,25 +59,27 @@ def package_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         description="Données d'un territoire : `indicators.parquet`, `carto.gpkg` (communes, EPCI et CLS, pour QGIS) "
         "et `datapackage.json`, qui décrit chaque fichier employé et produit ; `diagnostic verify` refait le "
         "diagnostic à partir de lui.",
+        backfill_policy=backfill_policy(),
         required_resource_keys=FROM_WORKSHOP,
     )
     def package(context) -> dg.MaterializeResult:
-        workshop: Workshop = context.resources.workshop
-        territory = workshop.catalog.territory(context.partition_key)
-        workshop.announce(f"{territory.name} : données")
-        folder = workshop.storage.territory(territory.id)
-        values = values_of(workshop, territory.id)
-        write_parquet(values, folder / VALUES)
-        layers = write_layers(workshop, territory.id, values, folder / LAYERS)
-        path = write_package(workshop, territory, created=datetime.datetime.now(datetime.UTC))
-        stamp = workshop.record(f"package/{territory.id}")
-        return dg.MaterializeResult(
-            metadata={
-                "Descripteur": dg.MetadataValue.path(str(path)),
-                "Chiffres": dg.MetadataValue.int(len(values)),
-                **{f"Couche {name}": dg.MetadataValue.int(size) for name, size in layers.items()},
-            },
-            data_version=dg.DataVersion(stamp),
-        )
+        return for_each_territory(context, pack)
 
     return [package]
+
+
+def pack(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.MetadataValue], str]:
+    """The figures, the layers and the descriptor of one territory; see `for_each_territory`."""
+    workshop.announce(f"{territory.name} : données")
+    folder = workshop.storage.territory(territory.id)
+    values = values_of(workshop, territory.id)
+    write_parquet(values, folder / VALUES)
+    layers = write_layers(workshop, territory.id, values, folder / LAYERS)
+    path = write_package(workshop, territory, created=datetime.datetime.now(datetime.UTC))
+    stamp = workshop.record(f"package/{territory.id}")
+    metadata = {
+        "Descripteur": dg.MetadataValue.path(str(path)),
+        "Chiffres": dg.MetadataValue.int(len(values)),
+        **{f"Couche {name}": dg.MetadataValue.int(size) for name, size in layers.items()},
+    }
+    return metadata, stamp

@@ -1,6 +1,7 @@
 """What every asset module says in the same way: groups, owners, tags, and how a product shows itself."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -11,6 +12,9 @@ from diagnostics import french
 from diagnostics.catalog import Source, Territory
 from diagnostics.errors import DiagnosticError
 from diagnostics.workshop import Workshop, digest
+
+# Backfill policies and observable assets are announced as beta; an analyst has no use for the notice.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 OWNERS = ["team:observatoire"]
 
