@@ -18,6 +18,7 @@ import pyarrow as pa
 from diagnostics.catalog import Catalog, Profile
 from diagnostics.catalog.models import Formula, Indicator, Published, ShareOverThreshold, Term
 from diagnostics.errors import CatalogError
+from diagnostics.indicators.disclosure import withheld_with
 from diagnostics.statistics import comparison, rates, reliability
 from diagnostics.words import distinct
 
@@ -415,11 +416,13 @@ def _finish(
         order by indicator_id, rank, period
     """).to_arrow_table()
     sizes = db.sql("select indicator_id::varchar, count(*) from results group by indicator_id order by indicator_id")
+    secondary = _secondary_secrecy(db, computable)
     blocks, start = [], 0
     for name, size in sizes.fetchall():
         rows = ordered.slice(start, size).combine_chunks()
         start += size
-        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name])
+        given_up = np.isin(rows["rank"], secondary.get(name, []))
+        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], given_up)
         constant = {
             "indicator_id": name,
             "unit": computable[name][0].unit,
@@ -483,9 +486,49 @@ def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     return dict(rows)
 
 
-def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula) -> pd.DataFrame:
-    """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison."""
+def _secondary_secrecy(
+    db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[Indicator, Formula]]
+) -> dict[str, np.ndarray]:
+    """indicator -> the ranks of the zones masked so that no total gives a masked count away.
+
+    Indicators of one count share them: of those, the one that is known in most zones speaks for all.
+    """
+    groups: dict[tuple[Term, ...], list[str]] = {}
+    for name, (indicator, formula) in computable.items():
+        if indicator.secrecy == "events":
+            groups.setdefault(formula.roles()["numerator"], []).append(name)
+    if not groups:
+        return {}
+    belongs = db.sql("""
+        select c.zone_code as unit, p.zone_type, p.zone_code
+        from belongs b join zones c using (zone) join zones p on p.zone = b.parent where c.zone_type = 'commune'
+    """).df()
+    places = pd.MultiIndex.from_frame(db.sql("select zone_type, zone_code from ranked order by rank").df())
+    found = {}
+    for names in groups.values():
+        counts = [
+            db.sql(
+                """
+                select zone_type, zone_code, numerator, coverage >= $enough as published
+                from results join zones using (zone)
+                where indicator_id = $name and zone_type <> 'iris'
+                """,
+                params={"name": name, "enough": PUBLISHABLE_COVERAGE},
+            ).df()
+            for name in names
+        ]
+        given_up = withheld_with(max(counts, key=lambda c: c["numerator"].count()), belongs)
+        found |= dict.fromkeys(names, places.get_indexer(given_up))
+    return found
+
+
+def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula, given_up: np.ndarray) -> pd.DataFrame:
+    """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison.
+
+    `given_up`: rows masked to protect others, whose `method` says so.
+    """
     masked, unstable = _secrecy(rows, indicator)
+    masked = masked | given_up
     withheld = masked | (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
     said = rows[["numerator", "denominator", "value"]].copy()
     said.loc[withheld] = np.nan
@@ -499,6 +542,7 @@ def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula) -> pd.D
         )
         said["ci_low"], said["ci_high"] = interval["ci_low"], interval["ci_high"]
         said["method"] = (formula.kind + "; " + interval["method"] + note).where(interval["ci_low"].notna(), method)
+    said["method"] = said["method"].where(~given_up, method + "; secret secondaire : protège un autre effectif")
     said["reliability"] = np.select(
         [masked, (rows["coverage"] < 1 - 1e-9).to_numpy(), unstable],
         ["masked", "incomplete", "unstable"],
@@ -516,7 +560,7 @@ def _secrecy(rows: pd.DataFrame, indicator: Indicator) -> tuple[np.ndarray, np.n
     flags = np.full(len(rows), "ok", dtype=object)
     if indicator.secrecy == "census":
         flags = reliability.flag_census(rows["denominator"])
-    elif indicator.secrecy == "events":
+    elif indicator.secrecy in ("events", "small_counts"):
         flags = reliability.flag_events(rows["numerator"])
     # What could not be added up at all is incomplete, not masked.
     known = rows["value"].notna().to_numpy()
