@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
 from babel.dates import format_date
 from babel.numbers import format_decimal
@@ -20,7 +21,8 @@ def number(value: float | None, decimals: int = 0, *, sign: bool = False) -> str
     """`1 234,5`. An unknown value (None or NaN) is `n.d.`; the minus is U+2212."""
     if value is None or math.isnan(value):
         return UNKNOWN
-    rounded = round(float(value), decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
+    # Half goes up, as readers expect; the shortest decimal writing of the float is what they would round.
+    rounded = Decimal(str(float(value))).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
     text = format_decimal(abs(rounded), format="#,##0." + "0" * decimals, locale="fr", decimal_quantization=False)
     if decimals == 0:
         text = text.rstrip(",")
