@@ -255,11 +255,14 @@ def indicator(definition: str | Mapping[str, Any]) -> Indicator:
     try:
         return Indicator.model_validate(usual | content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"clé `{'.'.join(str(p) for p in e['loc']) or 'définition'}` : {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()[:5]
-        )
+        problems = " ; ".join(_problem(e) for e in error.errors()[:5])
         raise CatalogError(f"Définition de l’indicateur : {problems}.") from error
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "définition"
+    said = {"missing": "clé obligatoire absente", "extra_forbidden": "clé inconnue"}
+    return f"`{key}` : {said.get(error['type'], error['msg'].removeprefix('Value error, '))}"
 
 
 def variables() -> pd.DataFrame:
@@ -342,13 +345,14 @@ def scenario_access(
     ground = next((frame for frame in drawn.values() if members & set(frame["code"])), None)
     if ground is None:
         raise DiagnosticError(f"{card.name} : aucune de ses communes n’a de contour connu.")
-    sites = sorted({*supply, *changes})
-    unknown = sorted(set(sites) - set(ground["code"]))
+    named = {*supply, *changes}
+    unknown = sorted(named - {code for frame in drawn.values() for code in frame["code"]})
     if unknown:
         raise StatisticsError(
-            f"Offre : commune(s) sans contour autour de {card.name} : {', '.join(unknown[:5])}. "
-            "Donner des codes Insee au COG 2025, en texte."
+            f"Offre : commune(s) sans contour : {', '.join(unknown[:5])}. Donner des codes Insee au COG 2025, en texte."
         )
+    # A site drawn in another projection lies beyond the sea: nobody here drives to it.
+    sites = sorted(named & set(ground["code"]))
     population = _rows_of(REFERENCE_POPULATION)
     people = (
         pd.Series(needs)
@@ -446,9 +450,7 @@ def _unknown_terms(own: Indicator, catalog: Catalog, profile: str) -> str:
     if formula is None:
         return f"`{own.id}` n’a pas de formule pour le profil « {profile} » : écrire `formula:`."
     known = catalog.available_variables(profile)
-    wrong = [
-        f"`{t.variable}@{t.period}`{suggestion(t.variable, known) if t.variable not in known else ''}"
-        for t in formula.terms()
-        if not known.get(t.variable, set()) & {t.period, "*"}
-    ]
-    return f"`{own.id}` : inconnu dans le profil « {profile} » : {', '.join(wrong)}. Voir dx.variables()."
+    wrong = [t for t in formula.terms() if not known.get(t.variable, set()) & {t.period, "*"}]
+    names = ", ".join(f"`{t.variable}@{t.period}`" for t in wrong)
+    hints = "".join(suggestion(t.variable, known) for t in wrong if t.variable not in known)
+    return f"`{own.id}` : {names} : inconnu dans le profil « {profile} ».{hints} Voir dx.variables()."
