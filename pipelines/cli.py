@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from diagnostics.errors import CatalogError, DiagnosticError
+from pipelines.cli_products import verify_command
 from pipelines.cli_sources import app as sources_app
 
 app = typer.Typer(
@@ -112,6 +113,9 @@ def indicators_command() -> None:
 
 
 app.add_typer(sources_app, name="sources")
+app.command("verify", help="Refaire un diagnostic à l'identique, et prouver que les chiffres sont les mêmes.")(
+    verify_command
+)
 
 
 @app.command("new-territory", help="Vérifier un périmètre et écrire la carte d'un nouveau territoire.")

@@ -1,0 +1,74 @@
+"""Making a diagnostic a second time, beside the first, from the very same files: the work of `diagnostic verify`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from upath import UPath
+
+from diagnostics.products.package import read_package
+from diagnostics.products.verify import code_differences, figure_differences, input_differences
+from diagnostics.storage import Storage
+from diagnostics.workshop import Workshop
+from pipelines.run import BOUNDARIES, REFERENCE, VALUES, Announce, workshop_for
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`inputs`, `figures`: what differs, in French. `changed_code`: what changed in the installation since, which
+    is told but is no failure as long as the figures are the same."""
+
+    inputs: list[str] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)
+    changed_code: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return not self.inputs and not self.figures
+
+
+def verify(territory_id: str, announce: Announce) -> Verdict:
+    """Rebuild a diagnostic from its `datapackage.json` in a temporary folder, and compare every figure.
+
+    Stops at the files when they are no longer the same: figures made from others would prove nothing.
+    Raises DiagnosticError when the diagnostic was never made.
+    """
+    package = read_package(workshop_for("embedded", announce), territory_id)
+    made = workshop_for(package["parameters"]["run_profile"], announce)
+    made.catalog.territory(territory_id)
+    announce("Empreintes des fichiers")
+    changed_code = code_differences(package)
+    if inputs := input_differences(package, made):
+        return Verdict(inputs=inputs, changed_code=changed_code)
+    root = Path(made.storage.root.path)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".verify-") as folder:
+        # The same raw files, which nothing here writes to: no producer is asked for anything.
+        (Path(folder) / "raw").symlink_to((root / "raw").resolve(), target_is_directory=True)
+        remade = dataclasses.replace(made, storage=Storage(UPath(folder)))
+        _make(remade, territory_id)
+        announce("Comparaison des chiffres")
+        figures = figure_differences(territory_id, made, remade)
+    return Verdict(inputs=[], figures=figures, changed_code=changed_code)
+
+
+def _make(workshop: Workshop, territory_id: str) -> None:
+    """Everything but the raw files, in a history that is forgotten at once."""
+    import dagster as dg  # noqa: PLC0415
+
+    from pipelines.definitions import build_assets  # noqa: PLC0415
+
+    figures = [*(("observations", dataset) for dataset in workshop.sources), REFERENCE, BOUNDARIES, VALUES]
+    deliverables = [("territories", "maps"), ("territories", "report")]
+    with dg.DagsterInstance.ephemeral() as instance:
+        for keys, partition in ((figures, None), (deliverables, territory_id)):
+            dg.materialize(
+                build_assets(workshop.catalog),
+                selection=dg.AssetSelection.assets(*(dg.AssetKey(list(key)) for key in keys)),
+                resources={"workshop": workshop},
+                partition_key=partition,
+                instance=instance,
+                raise_on_error=True,
+            )
