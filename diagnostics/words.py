@@ -42,10 +42,13 @@ def distinct(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, p
 
 def stacked(frames: Sequence[pd.DataFrame], words: Sequence[str]) -> pd.DataFrame:
     """Frames one under the other, in the columns of the first; `words` categorical in all of them and in the result."""
+    full = [frame for frame in frames if len(frame)] or frames[:1]
+    if len(full) == 1:
+        return full[0].reset_index(drop=True)
     columns = {}
-    for name in frames[0].columns:
+    for name in full[0].columns:
         if name in words:
-            columns[name] = pd.api.types.union_categoricals([frame[name] for frame in frames])
+            columns[name] = pd.api.types.union_categoricals([frame[name] for frame in full])
         else:
-            columns[name] = pd.concat([frame[name] for frame in frames], ignore_index=True)
+            columns[name] = pd.concat([frame[name] for frame in full], ignore_index=True)
     return pd.DataFrame(columns)

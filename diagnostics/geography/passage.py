@@ -142,6 +142,10 @@ class Passage:
         return pd.Index(self.reference.communes["code"].to_numpy(object))
 
     @cached_property
+    def pivot_words(self) -> pd.CategoricalDtype:
+        return pd.CategoricalDtype(self.pivot_codes.astype("str"))
+
+    @cached_property
     def splits(self) -> pd.DataFrame:
         text = ["old_code", "new_code"]
         return self.reference.splits.astype(dict.fromkeys(text, object))
@@ -515,7 +519,7 @@ def _observations(facts: _Facts, pivot: pd.DataFrame, passage: Passage) -> pd.Da
             "dataset_id": named("dataset_id"),
             "variable": named("variable"),
             "geo_type": pd.Categorical.from_codes(np.zeros(len(pivot), dtype="int8"), ["commune"]),
-            "geo_code": pd.Categorical.from_codes(pivot["target"].to_numpy(), passage.pivot_codes.astype("str")),
+            "geo_code": pd.Categorical.from_codes(pivot["target"].to_numpy(), dtype=passage.pivot_words),
             "cog_year": pd.array(np.full(len(pivot), passage.reference.pivot_year), dtype="Int64"),
             "period": named("period"),
             "value": pivot["value"].to_numpy(),

@@ -99,13 +99,18 @@ def valid_codes(reference: Reference, cog_year: int) -> set[str]:
 
     Without a table of movements every code of the passage counts as valid in every year.
     """
-    known = set(reference.passage["old_code"]) - set(reference.municipal_districts["code"])
+    known = _set_of(reference.passage["old_code"]) - _set_of(reference.municipal_districts["code"])
     validity = reference.validity
     if validity.empty:
         return known
     alive = (validity["first_year"] <= cog_year) & (validity["last_year"] >= cog_year)
-    still = set(reference.communes["code"]) - set(validity["code"])
-    return still | (known & set(validity.loc[alive, "code"]))
+    still = _set_of(reference.communes["code"]) - _set_of(validity["code"])
+    return still | (known & _set_of(validity.loc[alive, "code"]))
+
+
+def _set_of(codes: pd.Series) -> set[str]:
+    """Through Python objects at once: reading an Arrow column word by word takes fifty times longer."""
+    return set(codes.to_numpy(object))
 
 
 def _from_insee(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
