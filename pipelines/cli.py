@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from diagnostics.errors import CatalogError, DiagnosticError
+from pipelines.cli_history import diff_command
 from pipelines.cli_products import verify_command
 from pipelines.cli_sources import app as sources_app
 
@@ -113,6 +114,7 @@ def indicators_command() -> None:
 
 
 app.add_typer(sources_app, name="sources")
+app.command("diff", help="Comparer deux copies datées : ce qui a changé pour chaque territoire.")(diff_command)
 app.command("verify", help="Refaire un diagnostic à l'identique, et prouver que les chiffres sont les mêmes.")(
     verify_command
 )

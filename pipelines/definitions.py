@@ -2,24 +2,31 @@
 
 import dagster as dg
 
+from assets.changes import change_assets
 from assets.geography import geography_assets
 from assets.indicators import indicator_assets
 from assets.maps import map_assets
 from assets.observations import observation_assets
+from assets.producers import producer_assets
 from assets.products import database_assets, package_assets
 from assets.raw import raw_assets
 from assets.reports import report_assets
 from diagnostics.catalog import Catalog, load_catalog
 from diagnostics.workshop import Workshop
+from pipelines.alerts import alert_on_failure
+from pipelines.checks import quality_checks
 from pipelines.jobs import jobs
 from pipelines.partitions import territory_partitions
 from pipelines.resources import workshop_from_environment
+from pipelines.schedules import schedules
+from pipelines.sensors import sensors
 
 
 def build_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     """Every asset of the house, in the order of the flow."""
     partitions = territory_partitions(catalog)
     return [
+        *producer_assets(catalog),
         *raw_assets(catalog),
         *observation_assets(catalog),
         *geography_assets(catalog),
@@ -28,6 +35,7 @@ def build_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         *map_assets(partitions),
         *report_assets(partitions),
         *package_assets(partitions),
+        *change_assets(partitions),
     ]
 
 
@@ -36,7 +44,10 @@ def build_definitions(catalog: Catalog | None = None, workshop: Workshop | None 
     catalog = catalog or (workshop.catalog if workshop else load_catalog())
     return dg.Definitions(
         assets=build_assets(catalog),
+        asset_checks=quality_checks(catalog),
         jobs=jobs(territory_partitions(catalog)),
+        schedules=schedules(catalog),
+        sensors=[*sensors(catalog), alert_on_failure],
         resources={"workshop": workshop or workshop_from_environment},
         executor=dg.in_process_executor,
     )

@@ -24,6 +24,9 @@ Key = tuple[str, str]
 REFERENCE, BOUNDARIES = ("geography", "reference"), ("geography", "boundaries")
 VALUES, DATABASE = ("indicators", "values"), ("indicators", "database")
 
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""The command line says what it does in its own words; the history keeps every event."""
+
 
 def stale_assets(workshop: Workshop) -> list[Key]:
     """The assets above the territories that are not up to date, in the order of the flow.
@@ -48,7 +51,7 @@ def stale_assets(workshop: Workshop) -> list[Key]:
 def stale_deliverables(workshop: Workshop, territory_id: str) -> list[Key]:
     return [
         ("territories", product)
-        for product in ("maps", "report", "package")
+        for product in ("maps", "report", "package", "changes")
         if not workshop.is_current(f"{product}/{territory_id}")
     ]
 
@@ -75,14 +78,16 @@ def run(workshop: Workshop, territory_ids: Sequence[str]) -> list[str]:
 def _materialize(workshop: Workshop, keys: Sequence[Key], partition: str | None = None) -> None:
     import dagster as dg  # noqa: PLC0415
 
+    from pipelines.checks import quality_checks  # noqa: PLC0415
     from pipelines.definitions import build_assets  # noqa: PLC0415
 
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
     with dg.DagsterInstance.get() as instance:
         dg.materialize(
-            build_assets(workshop.catalog),
+            [*build_assets(workshop.catalog), *quality_checks(workshop.catalog)],
             selection=dg.AssetSelection.assets(*(dg.AssetKey(list(key)) for key in keys)),
             resources={"workshop": workshop},
+            run_config=QUIET,
             partition_key=partition,
             instance=instance,
             raise_on_error=True,
