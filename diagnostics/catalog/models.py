@@ -50,7 +50,8 @@ class Observations(Card):
 
     `values` maps our variable to a column name, to an expression whose columns stand in double quotes
     (`"P22_POP" * "pct" / 100`), or to a `Coded` column. In a long file `variable_column` and `value_column` name the
-    pivots, and `values` maps our variable to the producer's code. `aggregate: sum` adds up lines of one zone.
+    pivots, and `values` maps our variable to the producer's code. `aggregate: sum` adds up lines of one zone, `count`
+    counts them, `distinct` counts the different values of an expression (persons with several activities).
     """
 
     geo: list[Geo] = Field(min_length=1)
@@ -60,7 +61,7 @@ class Observations(Card):
     values: dict[Identifier, str | Coded]
     variable_column: str | None = None
     value_column: str | None = None
-    aggregate: Literal["none", "sum", "count"] = "none"
+    aggregate: Literal["none", "sum", "count", "distinct"] = "none"
 
     @model_validator(mode="after")
     def _one_period(self) -> Observations:
@@ -69,6 +70,18 @@ class Observations(Card):
         if (self.variable_column is None) != (self.value_column is None):
             raise ValueError("`variable_column` et `value_column` vont ensemble")
         return self
+
+
+class History(Card):
+    """Counts of a file that the producer overwrites, to be kept at each edition (see `sources/history.py`).
+
+    One row per combination of `by` (our column: an expression of the file), with the number of different `distinct` in
+    it. Nothing else of the file is kept: no name, no identifier.
+    """
+
+    by: dict[Identifier, str] = Field(min_length=1)
+    distinct: str
+    where: str | None = None
 
 
 class Distribution(Card):
@@ -93,6 +106,7 @@ class Distribution(Card):
     table: dict[Identifier, str] | None = None
     table_where: str | None = None
     observations: list[Observations] = []
+    history: History | None = None
 
     @property
     def table_name(self) -> str:
@@ -113,11 +127,15 @@ class Variable(Card):
     `carry`: `sum` for stocks; `mean:<variable>` for per-head means; `majority:<variable>` and `max` for classes, the
     variable being of the same dataset, or the reference population when none is named; `keep` for what cannot be
     recombined (medians, published rates): missing after a merger.
+
+    `absent: zero` says that a commune without a line has none of it (a directory, a list of facilities), where the
+    default says that it is not known.
     """
 
     label: str
     unit: str = ""
     carry: Annotated[str, Field(pattern=r"^(sum|max|keep|(majority|mean)(:[a-z0-9_]+)?)$")] = "sum"
+    absent: Literal["unknown", "zero"] = "unknown"
     minimum: float | None = None
     maximum: float | None = None
 
@@ -322,8 +340,24 @@ class Median(_Formula):
     value: Terms
 
 
+class Derived(_Formula):
+    """What no sum gives: `method` names a function of `diagnostics.indicators.derived`.
+
+    `inputs`: the terms, by commune, of each quantity it asks for; `tables`: the reference tables it reads.
+    """
+
+    kind: Literal["derived"]
+    method: Identifier
+    inputs: dict[Identifier, Terms] = Field(min_length=1)
+    tables: list[Identifier] = []
+
+    def roles(self) -> dict[str, tuple[Term, ...]]:
+        return dict(self.inputs)
+
+
 Formula = Annotated[
-    Ratio | Sum | WeightedMean | ShareOverThreshold | Published | Index | Growth | Median, Field(discriminator="kind")
+    Ratio | Sum | WeightedMean | ShareOverThreshold | Published | Index | Growth | Median | Derived,
+    Field(discriminator="kind"),
 ]
 
 

@@ -5,7 +5,8 @@ Communes stand at the pivot COG; IRIS keep their own code; other zones are as pu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -28,11 +29,29 @@ def build_facts(
     One dataset at a time, so that memory holds one. `population_variable`: the population that shares splits and
     decides class majorities. Raises GeographyError when a total moved.
     """
+    sources = list(sources)
     rules = {name: variable.carry for source in sources for name, variable in source.variables.items()}
     populations = latest_populations(observations, population_variable, rules)
     passage = Passage(reference, rules, populations)
+    listed = {name for source in sources for name, v in source.variables.items() if v.absent == "zero"}
     for frame in observations:
-        yield passage.carry(with_communes_of_iris(frame, rules))
+        carried = passage.carry(with_communes_of_iris(frame, rules))
+        yield replace(carried, observations=with_zeros(carried.observations, listed, reference))
+
+
+def with_zeros(observations: pd.DataFrame, listed: Collection[str], reference: Reference) -> pd.DataFrame:
+    """Add a zero for each pivot commune without a line of a `listed` variable: a directory names who is there only."""
+    rows = observations[observations["variable"].isin(listed) & (observations["geo_type"] == "commune")]
+    if rows.empty:
+        return observations
+    rows = rows.astype(dict.fromkeys(WORDS, "str"))
+    every = rows[SERIES].drop_duplicates().merge(reference.communes["code"].rename("geo_code"), how="cross")
+    known = pd.MultiIndex.from_frame(rows[[*SERIES, "geo_code"]])
+    added = every[~pd.MultiIndex.from_frame(every).isin(known)].assign(
+        geo_type="commune", cog_year=reference.pivot_year, value=0.0, status=OK
+    )
+    added["cog_year"] = added["cog_year"].astype(observations["cog_year"].dtype)
+    return stacked([as_words(observations, WORDS), as_words(added, WORDS)], WORDS)
 
 
 def needed_variables(catalog: Catalog, profile: Profile) -> list[str]:

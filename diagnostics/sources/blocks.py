@@ -105,9 +105,9 @@ class BlockReader:
 
         for variable, value in block.values.items():
             key = f"values.{variable}"
-            if block.aggregate == "count":
+            if block.aggregate in ("count", "distinct"):
                 quantities.append(_Quantity(variable, f"counter_{len(counters)}", ()))
-                counters.append(self._counter(value, key))
+                counters.append(self._counter(block, value, key))
             elif isinstance(value, Coded):
                 position = index(self.columns.resolve(value.column, key).columns[0], value)
                 quantities.append(_Quantity(variable, f"figure_{position}", (position,)))
@@ -139,13 +139,16 @@ class BlockReader:
         ]
         return f"CASE {' '.join(tests)} WHEN {number} IS NOT NULL THEN {OK} ELSE {UNKNOWN} END"
 
-    def _counter(self, value: str | Coded, key: str) -> str:
-        """1 where the line counts: `*` counts every line, a test those that pass it, a column those that fill it."""
+    def _counter(self, block: Observations, value: str | Coded, key: str) -> str:
+        """1 where the line counts: `*` counts every line, a test those that pass it, a column those that fill it.
+        What is counted once each (`distinct`) is its text, nothing where it is blank."""
         if isinstance(value, Coded):
             raise SourceError(f"{self.place} : `{key}` : un décompte ne prend pas de `codes`.")
         if value == "*":
             return "1"
         expression = self.columns.resolve(value, key)
+        if block.aggregate == "distinct":
+            return f"nullif({numbers.stripped(expression.sql)}, '')"
         ((kind,),) = self.run(f"SELECT typeof({expression.sql}) FROM loaded LIMIT 1") or [("VARCHAR",)]
         test = expression.sql if kind == "BOOLEAN" else f"{numbers.stripped(expression.sql)} <> ''"
         return f"CASE WHEN {test} THEN 1 ELSE 0 END"
@@ -183,7 +186,10 @@ class BlockReader:
         found = f"CASE WHEN {worst} = {SECRET} THEN {SECRET} WHEN isfinite(value) THEN {OK} ELSE {MISSING} END"
         lines = f"SELECT *, CAST({quantity.sql} AS DOUBLE) AS value FROM {name} {where}"
         lines = f"SELECT code, period, value, {found} AS state FROM ({lines})"
-        if block.aggregate != "none":
+        if block.aggregate == "distinct":
+            counted = f"CAST(count(DISTINCT {quantity.sql}) AS DOUBLE) AS value, {OK} AS state"
+            lines = f"SELECT code, period, {counted} FROM {name} GROUP BY code, period ORDER BY period, code"
+        elif block.aggregate != "none":
             totals = "sum(value) AS value, max(state) AS state"
             lines = f"SELECT code, period, {totals} FROM ({lines}) GROUP BY code, period ORDER BY period, code"
         return (

@@ -103,7 +103,7 @@ def _expressions(block: Observations, columns: Columns, file: duckdb.DuckDBPyRel
         key, text = f"values.{variable}", value.column if isinstance(value, Coded) else value
         if text == "*":
             continue
-        if isinstance(value, Coded) or block.aggregate == "count":
+        if isinstance(value, Coded) or block.aggregate in ("count", "distinct"):
             expressions.append(columns.bound(file, text, key))
         else:
             figures = ", ".join(f"CAST(NULL AS DOUBLE) AS {quoted(c)}" for c in columns.resolve(text, key).columns)

@@ -1,0 +1,730 @@
+"""Small files in the exact layouts of the producers, for a handful of communes.
+
+`FILES[dataset, distribution]` gives the bytes of one file. `DOCUMENTED` datasets follow a layout seen in public code or
+documentation (columns, codes, markers, offsets); the columns of the others were never seen by anyone of the project, so
+their file is made from the card itself and proves only that the card reads what it says.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xlsxwriter
+
+from diagnostics.catalog.models import Distribution, Source
+from diagnostics.sources.manual import PROVENANCE
+
+#: Pivot communes, their people, and who holds them. Paris is published by arrondissements or whole, by source.
+PEOPLE = {"54099": 8_000, "54395": 104_000, "54431": 14_000, "57463": 120_000, "75056": 2_100_000, "97105": 10_000}
+DISTRICTS = {"75101": 1_000_000, "75102": 1_100_000}
+BY_DISTRICT = {code: people for code, people in (PEOPLE | DISTRICTS).items() if code != "75056"}
+NAMES = {
+    "54099": "Val de Briey", "54395": "Nancy", "54431": "Pont-à-Mousson", "57463": "Metz", "75056": "Paris",
+    "97105": "Basse-Terre",
+}  # fmt: skip
+EPCI = {
+    "54099": ("200070845", "CC Orne Lorraine Confluences"), "54395": ("245400676", "Métropole du Grand Nancy"),
+    "54431": ("200041515", "CC du Bassin de Pont-à-Mousson"), "57463": ("200039865", "Metz Métropole"),
+    "75056": ("200054781", "Métropole du Grand Paris"), "97105": ("249710047", "CA Grand Sud Caraïbe"),
+}  # fmt: skip
+REGION = {"54": "44", "57": "44", "75": "11", "971": "01"}
+MERGED = {"54341": "54099", "54342": "54099"}
+"""Mance and Mancieulles joined Val de Briey on 1 January 2017."""
+
+
+def departement(code: str) -> str:
+    return code[:3] if code.startswith("97") else code[:2]
+
+
+# --- shapes ----------------------------------------------------------------------------------------------------------
+
+
+def csv(header: Sequence[str], rows: Iterable[Sequence], separator: str = ";", encoding: str = "utf-8") -> bytes:
+    lines = [separator.join(map(str, row)) for row in [header, *rows]]
+    return ("\r\n".join(lines) + "\r\n").encode(encoding)
+
+
+def ods(header: Sequence[str], rows: Iterable[Sequence]) -> bytes:
+    """Opendatasoft: `;`, UTF-8 with a byte order mark."""
+    return csv(header, rows, encoding="utf-8-sig")
+
+
+def zipped(**members: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return held.getvalue()
+
+
+def workbook(sheets: dict[str, list[Sequence]]) -> bytes:
+    held = io.BytesIO()
+    with xlsxwriter.Workbook(held, {"in_memory": True}) as book:
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            for i, row in enumerate(rows):
+                sheet.write_row(i, 0, row)
+    return held.getvalue()
+
+
+def insee_workbook(member: str, sheets: dict[str, list[Sequence]]) -> bytes:
+    """An Insee zip of one workbook: title and notes first, the header on the sixth line."""
+    head = [["Titre du tableau"], ["Géographie au 01/01/2025"], [""], ["Mise en ligne le 01/04/2025"], ["Libellés"]]
+    return zipped(**{member: workbook({name: [*head, *rows] for name, rows in sheets.items()})})
+
+
+def melodi(name: str, dimensions: Sequence[str], rows: Iterable[Sequence]) -> bytes:
+    """An Insee Melodi zip. A row: GEO, kind of zone, one code per dimension, period, value, OBS_STATUS, CONF_STATUS."""
+    header = ["GEO", "GEO_OBJECT", *dimensions, "TIME_PERIOD", "OBS_VALUE", "OBS_STATUS", "CONF_STATUS"]
+    quoted = [[f'"{cell}"' if i != len(row) - 3 else cell for i, cell in enumerate(row)] for row in rows]
+    metadata = csv(["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"], [["GEO", "Zone", "2025-COM-54395", "Nancy"]])
+    return zipped(**{f"{name}_data.csv": csv(header, quoted), f"{name}_metadata.csv": metadata})
+
+
+def by_commune(cells: dict[tuple, float], period: str, people: dict[str, int] = PEOPLE) -> list[list]:
+    """Rows of a Melodi file: for each commune, a share of its people for each combination of codes. One commune of
+    another vintage is told as counted elsewhere (`K`), and France stands in the same file."""
+    rows = []
+    for code, count in people.items():
+        kind = "ARM" if code in DISTRICTS else "COM"
+        rows += [
+            [f"2025-{kind}-{code}", kind, *codes, period, share * count, "A", "F"] for codes, share in cells.items()
+        ]
+    for codes, share in cells.items():
+        rows.append(["2025-COM-54341", "COM", *codes, "2012", "", "K", "F"])
+        rows.append(["2025-DEP-54", "DEP", *codes, period, share * 126_000, "A", "F"])
+        rows.append(["FRANCE-F", "FRANCE", *codes, period, share * 68e6, "A", "F"])
+    return rows
+
+
+# --- geography -------------------------------------------------------------------------------------------------------
+
+
+def cog() -> bytes:
+    communes = [
+        ["COM", c, REGION[departement(c)], departement(c), "", "", 0, n.upper(), n, n, "", ""] for c, n in NAMES.items()
+    ]
+    communes += [["ARM", c, "11", "75", "75C", "", 0, c, c, f"Paris {c[-2:]}", "", "75056"] for c in DISTRICTS]
+    communes += [["COMD", old, "", "", "", "", 0, old, old, f"Ancienne {old}", "", new] for old, new in MERGED.items()]
+    departements = [["54", "44", "54395", 0, "", "", "Meurthe-et-Moselle"], ["57", "44", "57463", 3, "", "", "Moselle"]]
+    departements += [["75", "11", "75056", 0, "", "", "Paris"], ["971", "01", "97105", 3, "", "", "Guadeloupe"]]
+    regions = [["44", "", 2, "", "", "Grand Est"], ["11", "", 1, "", "", "Île-de-France"], ["01", "", 3, "", "", "G"]]
+    events = [
+        [32, "2017-01-01", "COM", old, 0, "", "", old, "COM", new, 0, "", "", NAMES[new]]
+        for old, new in [*MERGED.items(), ("54099", "54099")]
+    ]
+    sides = [f"{column}_{side}" for side in ("AV", "AP") for column in
+             ("TYPECOM", "COM", "TNCC", "NCC", "NCCENR", "LIBELLE")]  # fmt: skip
+    tail = ["TNCC", "NCC", "NCCENR", "LIBELLE"]
+    return zipped(
+        **{
+            "v_commune_2025.csv": csv(
+                ["TYPECOM", "COM", "REG", "DEP", "CTCD", "ARR", *tail, "CAN", "COMPARENT"], communes, ","
+            ),
+            "v_departement_2025.csv": csv(["DEP", "REG", "CHEFLIEU", *tail], departements, ","),
+            "v_region_2025.csv": csv(["REG", "CHEFLIEU", *tail], regions, ","),
+            "v_mvt_commune_2025.csv": csv(["MOD", "DATE_EFF", *sides], events, ","),
+        }
+    )
+
+
+def passage() -> bytes:
+    rows = [[code, code, name] for code, name in NAMES.items()]
+    rows += [[old, new, NAMES[new]] for old, new in MERGED.items()]
+    header = ["CODGEO_INI", "CODGEO_2025", "LIBGEO_2025"]
+    return insee_workbook("table_passage_geo2003_geo2025.xlsx", {"Table de passage": [header, *rows], "Notes": [["-"]]})
+
+
+def membership() -> bytes:
+    head = ["CODGEO", "LIBGEO", "DEP", "REG", "EPCI", "NATURE_EPCI", "ARR", "CV", "ZE2020", "UU2020", "AAV2020",
+            "CATEAAV2020", "BV2022"]  # fmt: skip
+    communes = [
+        [c, n, departement(c), REGION[departement(c)], EPCI[c][0], "CC", "541", "5401", "4412", "54701", "006", "11", c]
+        for c, n in NAMES.items()
+    ]
+    districts = [[c, f"Paris {c[-2:]}", "75", "11", "75056"] for c in DISTRICTS]
+    return insee_workbook(
+        "table-appartenance-geo-communes-2025.xlsx",
+        {"COM": [head, *communes], "ARM": [["CODGEO", "LIBGEO", "DEP", "REG", "COM"], *districts]},
+    )
+
+
+def epci() -> bytes:
+    rows = [[c, NAMES[c], *EPCI[c], departement(c), REGION[departement(c)]] for c in NAMES]
+    rows.append(["29083", "Île-de-Sein", "ZZZZZZZZZ", "Sans objet", "29", "53"])
+    groups = [["EPCI", "LIBEPCI", "NATURE_EPCI", "NB_COM"], *([*group, "CC", 1] for group in EPCI.values())]
+    head = ["CODGEO", "LIBGEO", "EPCI", "LIBEPCI", "DEP", "REG"]
+    return insee_workbook("EPCI_au_01-01-2025.xlsx", {"EPCI": groups, "Composition_communale": [head, *rows]})
+
+
+# --- Insee -----------------------------------------------------------------------------------------------------------
+
+
+def popref() -> bytes:
+    rows = by_commune({("PMUN",): 1.0, ("PCAP",): 0.02, ("PTOT",): 1.02}, "2023", PEOPLE | DISTRICTS)
+    return melodi("DS_POPULATIONS_REFERENCE_2023", ["POPREF_MEASURE"], [r for r in rows if r[-3] != ""])
+
+
+def population() -> bytes:
+    ages = {
+        "_T": 1.0, "Y_LT15": 0.17, "Y_LT20": 0.24, "Y15T24": 0.12, "Y25T39": 0.18, "Y40T54": 0.19, "Y20T64": 0.55,
+        "Y55T64": 0.13, "Y_GE65": 0.21, "Y65T79": 0.15, "Y_GE80": 0.06,
+    }  # fmt: skip
+    cells = {(age, sex, "POP"): share * part for age, share in ages.items() for sex, part in SEXES.items()}
+    return melodi("DS_RP_POPULATION_PRINC_2022", ["AGE", "SEX", "RP_MEASURE"], by_commune(cells, "2022"))
+
+
+SEXES = {"_T": 1.0, "F": 0.5, "M": 0.5}
+
+
+def single_years() -> bytes:
+    ages = [f"Y{age}" for age in range(100)] + ["Y_GE100"]
+    rows = by_commune({(age, sex, "POP"): part / 101 for age in ages for sex, part in SEXES.items()}, "2023")
+    rows = [row for row in rows if row[1] == "COM" and row[-3] != ""]
+    return melodi("DS_RP_TD_POPULATION_AGESEX_PRINC_2023", ["AGE", "SEX", "RP_MEASURE"], rows)
+
+
+def simple(name: str, dimension: str, shares: dict[str, float], period: str, **fixed: str) -> Callable[[], bytes]:
+    """A Melodi file with one dimension that varies, the others pinned."""
+    cells = {(code, *fixed.values()): share for code, share in shares.items()}
+    return lambda: melodi(name, [dimension, *fixed], by_commune(cells, period))
+
+
+def housing() -> bytes:
+    dimensions = ["RP_MEASURE", "OCS", "TSH", "CARS", "BUILD_END", "NRG_SRC", "L_STAY", "TDW", "NOR"]
+    rest = ["_T"] * 5
+    cells = {
+        ("DWELLINGS", "DW_MAIN", "_T", "_T", *rest): 0.45, ("DWELLINGS", "DW_VAC", "_T", "_T", *rest): 0.05,
+        ("DWELLINGS", "_T", "_T", "_T", *rest): 0.52, ("DWELLINGS", "DW_MAIN", "221", "_T", *rest): 0.09,
+        ("DWELLINGS", "DW_MAIN", "_T", "C0", *rest): 0.08, ("DWELLINGS", "DW_MAIN", "_T", "C1", *rest): 0.2,
+        ("DWELLINGS_POPSIZE", "DW_MAIN", "_T", "_T", *rest): 0.98,
+    }  # fmt: skip
+    return melodi("DS_RP_LOGEMENT_PRINC_2022", dimensions, by_commune(cells, "2022"))
+
+
+def commuting() -> bytes:
+    cells = {("_T", "_T"): 0.42, ("_T", "2"): 0.03, ("_T", "3"): 0.01, ("10", "_T"): 0.14}
+    return melodi("DS_RP_NAVETTES_PRINC_2022", ["WORK_AREA", "TRANS"], by_commune(cells, "2022"))
+
+
+def history() -> bytes:
+    rows = [
+        [f"2025-COM-{code}", "COM", measure, "_T", year, value, "A", "F"]
+        for code, people in PEOPLE.items()
+        for year, factor in (("2011", 0.95), ("2016", 0.97), ("2022", 1.0))
+        for measure, value in (("POP", people * factor), ("BRTH", people / 20), ("DEATH", people / 25), ("SUP", 25))
+    ]
+    rows += [["2025-COM-54395", "COM", "DWELLINGS", "DW_VAC", "2022", 3000, "A", "F"]]
+    return melodi("DS_RP_SERIE_HISTORIQUE_2022", ["RP_MEASURE", "OCS"], rows)
+
+
+def filosofi() -> bytes:
+    """`C` confidential in a small commune, `O` under the threshold of publication in another."""
+    rows = []
+    for geo, kind in [*((c, "COM") for c in PEOPLE), ("245400676", "EPCI"), ("54", "DEP"), ("44", "REG")]:
+        rows += [[f"2025-{kind}-{geo}", kind, m, "2023", v, "A", "F"] for m, v in FILOSOFI.items()]
+    for row in rows:
+        if row[0].endswith("-54099") and row[2] == "PR_MD60":
+            row[-3:] = ["", "O", "F"]
+        if row[0].endswith("-54431") and row[2] == "PR_MD60":
+            row[-3:] = ["", "A", "C"]
+    return melodi("DS_FILOSOFI_CC_2023", ["FILOSOFI_MEASURE"], rows)
+
+
+FILOSOFI = {"MED_SL": 24_000, "PR_MD60": 15.4, "IR_D9_D1_SL": 3.4, "D1_SL": 13_000, "D9_SL": 44_200}
+
+
+def facilities() -> bytes:
+    """No row where there is no facility: Val de Briey has no pharmacy and Basse-Terre nothing."""
+    types = ["D265", "D277", "D281", "D279", "D278", "D280", "D282", "D250", "D266", "D269", "D270", "D272", "D276",
+             "D307", "D113", "D108", "D106", "D107", "D502"]  # fmt: skip
+    rows = [
+        [f"2025-COM-{code}", "COM", "D", "D2", kind, "FACILITIES", "2025", 2 + len(code) % 3, "A", "F"]
+        for code in PEOPLE
+        for kind in types
+        if code != "97105" and (code, kind) != ("54099", "D307")
+    ]
+    return melodi("DS_BPE_2025", ["FACILITY_DOM", "FACILITY_SDOM", "FACILITY_TYPE", "BPE_MEASURE"], rows)
+
+
+def legacy(member: str, columns: dict[str, float]) -> Callable[[], bytes]:
+    rows = [[code, *(people * share for share in columns.values())] for code, people in (PEOPLE | DISTRICTS).items()]
+    return lambda: zipped(**{member: csv(["CODGEO", *columns], rows), f"meta_{member}": csv(["COD_VAR"], [["x"]])})
+
+
+def access(region: str) -> Callable[[], bytes]:
+    """One line per grid square and nearest facility of each type; several squares of one commune."""
+    codes = [c for c in PEOPLE if REGION[departement(c)] == region] or ["38185"]
+
+    def build() -> bytes:
+        rows = [
+            {"idSrc": f"{c}{square}", "X": 4e6, "Y": 2.9e6, "depcom": c, "dep": c[:2], "reg": region,
+             "iris": f"{c}0101", "domaine": "D", "typeeq_id": kind, "distance": 900.0, "deuclidienne": 700.0,
+             "duree": minutes * square, "pop": 100.0 * square}
+            for c in codes for square in (1, 3) for kind, minutes in (("D265", 4.0), ("D307", 5.0), ("D106", 12.0))
+        ]  # fmt: skip
+        held = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows), held)
+        return held.getvalue()
+
+    return build
+
+
+# --- care ------------------------------------------------------------------------------------------------------------
+
+
+def apl(title: str, columns: dict[str, object]) -> Callable[[], bytes]:
+    """A DREES workbook: a title, notes, the header around the ninth line, then a line of units; a decimal comma in one
+    cell; Paris by arrondissements, Mayotte absent."""
+
+    def build() -> bytes:
+        head = [[f"APL aux {title}"], [], ["Champ"], ["Source"], [], ["Note"], [], []]
+        units = ["", "", *("unité" for _ in columns)]
+        rows = [
+            [code, NAMES.get(code, f"Paris {code[-2:]}"), *(v(people) if callable(v) else v for v in columns.values())]
+            for code, people in BY_DISTRICT.items()
+        ]
+        rows[0][2] = str(rows[0][2]).replace(".", ",")
+        table = [*head, ["Code commune INSEE", "Commune", *columns], units, *rows]
+        return workbook({"Lisez-moi": [["DREES"]], "APL 2023": table, "APL 2024": table})
+
+    return build
+
+
+def apl_of(who: str, plural: str, population: str, **more: object) -> Callable[[], bytes]:
+    people = {f"{population} {plural}": lambda people: people * 0.98, "Population totale 2022": lambda people: people}
+    return apl(who, {f"APL aux {who}": 3.25, **more, **people})
+
+
+RPPS_COLUMNS = [
+    "Type d'identifiant PP",
+    "Identifiant PP",
+    "Identification nationale PP",
+    "Code civilité d'exercice",
+    "Libellé civilité d'exercice",
+    "Code civilité",
+    "Libellé civilité",
+    "Nom d'exercice",
+    "Prénom d'exercice",
+    "Code profession",
+    "Libellé profession",
+    "Code catégorie professionnelle",
+    "Libellé catégorie professionnelle",
+    "Code type savoir-faire",
+    "Libellé type savoir-faire",
+    "Code savoir-faire",
+    "Libellé savoir-faire",
+    "Code mode exercice",
+    "Libellé mode exercice",
+    "Numéro SIRET site",
+    "Numéro SIREN site",
+    "Numéro FINESS site",
+    "Numéro FINESS établissement juridique",
+    "Identifiant technique de la structure",
+    "Raison sociale site",
+    "Code postal (coord. structure)",
+    "Code commune (coord. structure)",
+    "Libellé commune (coord. structure)",
+    "",
+]
+
+
+def rpps(lines: Iterable[tuple]) -> bytes:
+    """`|`, never quoted, a separator at the end of each line. A line: identifier, name, profession, category,
+    speciality, mode, commune."""
+    rows = []
+    for identifier, name, profession, category, speciality, mode, commune in lines:
+        cells = dict.fromkeys(RPPS_COLUMNS, "")
+        cells |= {
+            "Type d'identifiant PP": "8", "Identifiant PP": identifier, "Nom d'exercice": name,
+            "Code profession": profession, "Code catégorie professionnelle": category,
+            "Libellé savoir-faire": speciality, "Code mode exercice": mode,
+            "Raison sociale site": 'CABINET "DU PONT', "Code commune (coord. structure)": commune,
+        }  # fmt: skip
+        rows.append([cells[column] for column in RPPS_COLUMNS])
+    return csv(RPPS_COLUMNS, rows, "|")
+
+
+def rpps_of_the_world() -> bytes:
+    gp = ("10", "C", "Spécialiste en Médecine Générale", "L")
+    lines = [("81001", "DURAND", *gp, "54431"), ("81001", "DURAND", *gp, "54431"), ("81001", "DURAND", *gp, "54395")]
+    lines += [("81002", "MARTIN", *gp, "75101"), ("81003", "PETIT", "10", "C", "Cardiologie", "L", "54395")]
+    lines += [("81004", "LEROY", "10", "C", "Spécialiste en Médecine Générale", "S", "54395")]
+    lines += [("81005", "ETUDIANT", "10", "E", "Spécialiste en Médecine Générale", "L", "54395")]
+    lines += [(f"8100{p}", "X", p, "C", "", "L", "57463") for p in ("50", "60", "70")]
+    return rpps([*lines, ("81009", "SANS LIEU", *gp, "")])
+
+
+def finess() -> bytes:
+    header = [
+        "nofinesset",
+        "nofinessej",
+        "rs",
+        "rslongue",
+        "complrs",
+        "compldistrib",
+        "numvoie",
+        "typvoie",
+        "voie",
+        "compvoie",
+        "lieuditbp",
+        "commune",
+        "departement",
+        "libdepartement",
+        "ligneacheminement",
+        "telephone",
+        "telecopie",
+        "categetab",
+        "libcategetab",
+        "categagretab",
+        "libcategagretab",
+        "siret",
+        "codeape",
+        "codemft",
+        "libmft",
+        "codesph",
+        "libsph",
+        "dateouv",
+        "dateautor",
+        "datemaj",
+        "numuai",
+        "coordxet",
+        "coordyet",
+        "sourcecoordet",
+        "datemajcoord",
+    ]
+    kinds = ["620", "627", "603", "124", "156", "189", "223", "268", "197", "178", "500", "500", "101"]
+    places = [("54", "395"), ("54", "431"), ("75", "056"), ("971", "05"), ("9A", "105")]
+    rows = []
+    for i, (dep, commune) in enumerate(places):
+        for j, kind in enumerate(kinds):
+            cells = dict.fromkeys(header, "")
+            cells |= {"nofinesset": f"54{i:03d}{j:04d}", "rs": "ETAB", "commune": commune, "departement": dep,
+                      "categetab": kind}  # fmt: skip
+            rows.append([cells[name] for name in header])
+    return csv(header, rows)
+
+
+def finess_capacities() -> bytes:
+    """No header, latin-1, each line says its section; a closed installation (`O`) does not count."""
+    columns = [
+        "nofinesset",
+        "de",
+        "libde",
+        "ta",
+        "libta",
+        "client",
+        "libclient",
+        "sourceinfo",
+        "capinstot",
+        "capinstm",
+        "capinstf",
+        "capinsthab",
+        "ageminiinst",
+        "agemaxiinst",
+        "indsupinst",
+        "datederinst",
+        "datepremautor",
+        "capautot",
+        "capautm",
+        "capautf",
+        "capauthab",
+        "ageminiaut",
+        "agemaxiaut",
+        "indsupaut",
+        "dateautor",
+        "datemajaut",
+        "datemajinst",
+    ]
+    lines = ["finess;etalab;93;2026-03-11", "structureet;540001111;x"]
+    for et, closed in (("540001111", ""), ("540002222", "O")):
+        cells = dict.fromkeys(columns, "") | {
+            "nofinesset": et, "de": "924", "libde": "Hébergement", "ta": "11", "client": "711", "capinstot": "80",
+            "indsupinst": closed,
+        }  # fmt: skip
+        lines.append(";".join(["equipementsocial", *cells.values()]))
+    return ("\n".join(lines) + "\n").encode("latin-1")
+
+
+def ameli(columns: Sequence[str], rows: Iterable[Sequence]) -> Callable[[], bytes]:
+    """An export of data.ameli: regional and national rows under 99 and 999 beside those of the départements."""
+    return lambda: ods(columns, rows)
+
+
+def pathologies() -> bytes:
+    names = ["Diabète", "Maladies cardioneurovasculaires", "Cancers", "Maladies psychiatriques",
+             "Maladies respiratoires chroniques (hors mucoviscidose)",
+             "Traitements psychotropes (hors pathologies)"]  # fmt: skip
+    header = ["annee", "patho_niv1", "patho_niv2", "patho_niv3", "top", "cla_age_5", "sexe", "region", "dept", "ntop",
+              "npop", "prev", "niveau_prioritaire"]  # fmt: skip
+    rows = []
+    for name in names:
+        for dept, people in (("54", 733_000), ("57", 1_050_000), ("999", 67_612_360)):
+            cases = 4_471_940 if (name, dept) == ("Diabète", "999") else people // 15
+            rows.append(["2024", name, "", "", "TOP", "tsage", "9", "44", dept, cases, people, 6.61, "1"])
+            rows.append(["2024", name, "", "", "TOP", "60-64", "1", "44", dept, "", people // 20, "", "1"])
+            rows.append(["2024", name, "Détail", "", "TOP", "tsage", "9", "44", dept, 12, people, 0.1, "2"])
+    return ods(header, rows)
+
+
+def drop(columns: Sequence[str], rows: Iterable[Sequence], separator: str = ";", encoding: str = "utf-8") -> bytes:
+    """A file dropped by hand: the columns of its template, those of provenance filled in on each line."""
+    provenance = ["CPAM de Meurthe-et-Moselle", "2026-03-31", "convention du 12 mars 2026"]
+    return csv([*columns, *PROVENANCE], [[*row, *provenance] for row in rows], separator, encoding)
+
+
+# --- environment, social ---------------------------------------------------------------------------------------------
+
+
+def radon() -> bytes:
+    """COG 2016, so the communes merged since stand apart; leading zeros lost; the whole of France is `reg` = FR."""
+    codes = {**dict.fromkeys(PEOPLE, 1), "54099": 2, "54341": 3, "54342": 1, "1001": 1}
+    codes.pop("75056")
+    codes |= dict.fromkeys(DISTRICTS, 1)
+    return csv(["nom_comm", "nom_dept", "insee_com", "classe_potentiel", "reg"],
+               [["X", "Y", code, level, "FR"] for code, level in codes.items()])  # fmt: skip
+
+
+def caf() -> bytes:
+    """Rounded to a multiple of 5; blank where it is secret; Paris by arrondissements."""
+    header = ["dtreffre", "numcomdo", "nomcom", "indfoy_ndur", "indnbp_ndur", "indmtt_ndur", "indfoy_rsa", "indmtt_rsa",
+              "indfoy_ppa", "indfoy_af"]  # fmt: skip
+    rows = [
+        ["2024-12-31", code, "X", 5 * (people // 25), 5 * (people // 10), "", 5 * (people // 250) or "", "",
+         5 * (people // 100), ""]
+        for code, people in BY_DISTRICT.items()
+    ]  # fmt: skip
+    rows[0][6] = ""
+    return ods(header, rows)
+
+
+def accidents(key: str) -> Callable[[], bytes]:
+    header = [key, "jour", "mois", "an", "hrmn", "lum", "dep", "com", "agg", "int", "atm", "col", "adr", "lat", "long"]
+    row = ["202400001", 1, 3, 2024, "17:40", 1, "54", "54395", 2, 1, 1, 3, "RUE", "48,6900", "6,1800"]
+    return lambda: csv([f'"{name}"' for name in header], [[f'"{cell}"' for cell in row]])
+
+
+def road_users() -> bytes:
+    header = ["Num_Acc", "id_usager", "id_vehicule", "num_veh", "place", "catu", "grav", "sexe", "an_nais"]
+    return csv(header, [["202400001", "1", "2", "A01", 1, 1, grav, 1, 1980] for grav in (1, 2, 3, 4)])
+
+
+def sise_eaux() -> bytes:
+    samples = csv(
+        ["cddept", "cdreseau", "inseecommuneprinc", "nomcommuneprinc", "referenceprel", "dateprel",
+         "plvconformitebacterio", "plvconformitechimique"],
+        [["054", "054000001", "54395", "NANCY", "05400000001", "2025-01-06", "C", "C"]], ",",
+    )  # fmt: skip
+    networks = csv(["inseecommune", "nomcommune", "quartier", "cdreseau", "nomreseau", "debutalim"],
+                   [["54395", "NANCY", "-", "054000001", "NANCY", "2010-09-07"]], ",")  # fmt: skip
+    return zipped(**{"DIS_PLV_2025.txt": samples, "DIS_COM_UDI_2025.txt": networks, "DIS_RESULT_2025.txt": b"a,b\r\n"})
+
+
+def geodae() -> bytes:
+    header = ["gid", "c_nom", "c_lat_coor1", "c_long_coor1", "c_com_cp", "c_com_nom", "c_acc", "c_acc_lib", "c_disp_j",
+              "c_disp_h", "c_etat_fonct"]  # fmt: skip
+    rows = [[1, '"DAE, mairie"', 48.69, 6.18, "54000", "NANCY", "Extérieur", "t", "{7j/7}", "{24h/24}", state]
+            for state in ("En fonctionnement", "Hors service")]  # fmt: skip
+    return csv(header, rows, ",")
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+
+AGE_COLUMNS = ["annee", "profession_sante", "region", "departement", "classe_age", "libelle_classe_age",
+               "libelle_sexe", "effectif", "densite"]  # fmt: skip
+GPS, SPECIALISTS = "Ensemble des médecins généralistes", "Ensemble des médecins spécialistes (hors généralistes)"
+AMELI_PLACES = [("44", "54"), ("44", "57"), ("44", "999"), ("99", "999")]
+
+
+def ameli_ages() -> bytes:
+    ages = [("99", "Tout âge", 700), ("60", "60-64 ans", 90), ("65", "65-69 ans", 60), ("70", "70 ans et plus", 30)]
+    return ods(AGE_COLUMNS, [
+        ["2024", GPS, region, dep, age, label, "tout sexe", count, 91.5]
+        for region, dep in AMELI_PLACES for age, label, count in ages
+    ])  # fmt: skip
+
+
+def ameli_sectors() -> bytes:
+    header = ["annee", "profession_sante", "region", "departement", "secteur_conventionnel",
+              "libelle_secteur_conventionnel", "effectif"]  # fmt: skip
+    sectors = [("1", "Secteur 1", 300), ("2", "Secteur 2 avec Optam", 120), ("3", "Secteur 2 sans Optam", 10)]
+    rows = [["2024", SPECIALISTS, r, d, *sector] for r, d in AMELI_PLACES for sector in sectors]
+    rows[2][-1] = "NS"
+    return ods(header, rows)
+
+
+FILES: dict[tuple[str, str], Callable[[], bytes]] = {
+    ("insee_cog", "cog_communes_official"): cog,
+    ("insee_cog", "cog_departements_official"): cog,
+    ("insee_cog", "cog_regions_official"): cog,
+    ("insee_cog", "movements_official"): cog,
+    ("insee_passage_cog2025", "passage_official"): passage,
+    ("insee_passage_cog2025", "plm_official"): membership,
+    ("insee_passage_cog2025", "zonages_official"): membership,
+    ("dgcl_epci", "epci_membership_official"): epci,
+    ("insee_popref", "melodi_2023"): popref,
+    ("insee_popref", "ensemble_2023"): lambda: zipped(**{
+        "donnees_communes.csv": csv(["COM", "Commune", "PMUN", "PCAP", "PTOT"],
+                                    [[c, "X", p, 0, p + 100] for c, p in BY_DISTRICT.items()]),
+        "donnees_arrondissements.csv": csv(["CODREG"], [["44"]]),
+    }),
+    ("insee_rp_population", "population_princ"): population,
+    ("insee_rp_age_detaille", "age_detaille"): single_years,
+    ("insee_rp_menages", "menages_comp"): simple(
+        "DS_RP_MENAGES_COMP_2022", "TPH", {"_T": 0.45, "11": 0.17, "MF21": 0.04, "MF221": 0.1}, "2022",
+        RP_MEASURE="DWELLINGS"),
+    ("insee_rp_diplomes", "diplomes"): simple(
+        "DS_RP_DIPLOMES_PRINC_2022", "EDUC",
+        {"_T": 0.75, "001T100_RP": 0.16, "200_RP": 0.05, "300_RP": 0.19, "350T351_RP": 0.13, "500T702_RP": 0.22},
+        "2022", SEX="_T", AGE="Y_GE15"),
+    ("insee_rp_emploi", "emploi_lr"): simple(
+        "DS_RP_EMPLOI_LR_PRINC_2022", "EMPSTA_ENQ", {"_T": 0.62, "1": 0.4, "2": 0.05, "1T2": 0.45}, "2022",
+        SEX="_T", AGE="Y15T64", EDUC="_T"),
+    ("insee_rp_logement", "logement"): housing,
+    ("insee_rp_navettes", "navettes"): commuting,
+    ("insee_rp_serie_historique", "serie_historique"): history,
+    ("insee_etat_civil", "deces"): simple("DS_ETAT_CIVIL_DECES_COMMUNES", "EC_MEASURE", {"DTH": 0.01}, "2023"),
+    ("insee_etat_civil", "naissances"): simple("DS_ETAT_CIVIL_NAIS_COMMUNES", "EC_MEASURE", {"LVB": 0.011}, "2023"),
+    ("insee_filosofi_2023", "filosofi_cc"): filosofi,
+    ("insee_bpe", "denombrement_2025"): facilities,
+    ("insee_rp_legacy", "evol_struct_pop"): legacy(
+        "base-cc-evol-struct-pop-2022.CSV", {"P22_POP": 1.0, "P22_POP7589": 0.08, "P22_POP90P": 0.015}),
+    ("insee_rp_legacy", "emploi"): legacy(
+        "base-cc-emploi-pop-active-2022.CSV", {"P22_POP1564": 0.6, "P22_ACT1564": 0.45, "P22_CHOM1564": 0.05}),
+    ("insee_acces_equipements", "region_44"): access("44"),
+    ("insee_acces_equipements", "region_84"): access("84"),
+    ("drees_apl", "gp_2024"): apl_of(
+        "médecins généralistes", "2022 pour la médecine générale", "Population standardisée",
+        **{"APL aux médecins généralistes de 65 ans ou moins": 2.75,
+           "APL aux médecins généralistes de 62 ans et moins": 2.5}),
+    ("drees_apl", "nurse_2024"): apl_of("infirmières", "2022 pour les infirmières", "Population standardisée"),
+    ("drees_apl", "dentist_2024"): apl_of(
+        "chirurgiens-dentistes", "2022 pour les chirurgiens-dentistes", "Population standardisée"),
+    ("drees_apl", "midwife_2024"): apl_of(
+        "sages-femmes", "2022 pour les sages-femmes", "Population féminine standardisée"),
+    ("drees_apl", "physio_2024"): apl_of(
+        "masseurs-kinésithérapeutes", "2022 pour les masseurs-kinésithérapeutes", "Population standardisée"),
+    ("ans_rpps", "personnes_activites"): rpps_of_the_world,
+    ("ans_finess", "etablissements"): finess,
+    ("ans_finess_capacites", "equipements"): finess_capacities,
+    ("cnam_pathologies", "effectifs"): pathologies,
+    ("cnam_demographie_age", "par_age"): ameli_ages,
+    ("cnam_secteurs", "secteurs"): ameli_sectors,
+    ("cnam_medecin_traitant", "annuelle"): ameli(
+        ["annee", "region", "departement", "taux_patients_ald_sans_mt", "taux_patients_ald_sans_mt_integer"],
+        [["2024", "44", "54", 4.2, 4.2], ["2024", "44", "57", "NC", 0], ["2024", "99", "999", 4.5, 4.5],
+         ["2024", "44", "inconnu", 1, 1]]),
+    ("irsn_radon", "data_gouv"): radon,
+    ("caf_communes", "communes"): caf,
+    ("dares_defm_communes", "dares_communes"): lambda: ods(
+        ["date", "code_commune", "type_de_donnees", "categorie", "sexe", "nombre_de_demandeurs_d_emploi"],
+        [["2024-12-31", code, kind, group, "Total", 5 * (people // 80)]
+         for code, people in PEOPLE.items() for kind in ("Brutes", "CVS-CJO") for group in ("A", "ABC")]),
+    ("onisr_baac", "caracteristiques_2024"): accidents("Num_Acc"),
+    ("onisr_baac", "caracteristiques_2023"): accidents("Num_Acc"),
+    ("onisr_baac", "caracteristiques_2022"): accidents("Accident_Id"),
+    ("onisr_baac", "caracteristiques_2021"): accidents("Num_Acc"),
+    ("onisr_baac", "caracteristiques_2020"): accidents("Num_Acc"),
+    **{("onisr_baac", f"usagers_{year}"): road_users for year in range(2020, 2025)},
+    ("sise_eaux", "prelevements_2025"): sise_eaux,
+    ("sise_eaux", "reseaux_2025"): sise_eaux,
+    ("geodae", "appareils"): geodae,
+    ("georisques_gaspar", "catnat"): lambda: zipped(**{"catnat_gaspar.csv": csv(
+        ["cod_nat_catnat", "cod_commune", "lib_commune", "num_risque_jo", "lib_risque_jo", "dat_deb", "dat_fin",
+         "dat_pub_jo"],
+        [["x", "54395", "Nancy", "1", "Inondations", f"{year}-05-01 00:00:00", f"{year}-05-02 00:00:00", ""]
+         for year in (1999, 2018, 2021)])}),
+    ("spf_vaccination", "odisse_regions"): lambda: ods(
+        ["an_mesure", "reg", "reglib", "grip_moins65", "grip_65plus", "grip_6574", "grip_75plus", "grip_resid",
+         "grip_pro", "hpv1_f", "hpv2_f", "hpv1_g", "hpv2_g"],
+        [["2024", reg, "X", 25, 53.7, 48, 59, 80, 21, 60, 50, 40, 30] for reg in ("44", "1")]),
+    ("spf_fdep", "communes"): lambda: ods(
+        ["Code commune", "Commune", "Nombre d'habitants de la commune", "Indice de défavorisation en quintiles"],
+        [[c, "X", p, 0.42] for c, p in BY_DISTRICT.items()]),
+    ("spf_fedi_2021", "odisse_2021"): lambda: ods(
+        ["Commune Code", "EDI", "Quintile natonal", "Millésime EDI"],
+        [[c, 1.5, 5 if c == "54431" else 2, "2021"] for c in BY_DISTRICT]),
+    ("ineris_air", "communes_2021"): lambda: b"Indicateurs;Ineris\r\n" + drop(
+        ["COM Insee", "Commune", "Population", "NO2", "NO2 pondéré pop", "SOMO35", "PM10 pondéré pop",
+         "PM2.5 pondéré pop"],
+        [[c.lstrip("0"), "X", p, 11, 12.5, 4000, 16.5, 9.5] for c, p in PEOPLE.items()], encoding="latin-1"),
+}  # fmt: skip
+"""What `sources.md` documents: columns, codes and markers seen in public code, a package or a page."""
+
+
+def minimal(source: Source, distribution: Distribution) -> bytes:
+    """A file made from the card: one line per zone and code that the card filters, for layouts nobody has seen."""
+    options = distribution.options
+    separator, columns = options.get("separator", ";"), {}
+    rows: list[dict[str, object]] = []
+    if distribution.table is not None:
+        rows.append(dict.fromkeys(distribution.table.values(), "x"))
+        if distribution.table_where and "NS" not in distribution.table_where:
+            rows[0]["c_etat_fonct"] = "En fonctionnement"
+    for block in distribution.observations:
+        codes = list(block.values.values()) if block.variable_column else [None]
+        for geo in block.geo:
+            for zone in ZONES[geo.type]:
+                for code in codes:
+                    row: dict[str, object] = dict.fromkeys(_columns(geo.code), zone)
+                    row |= dict.fromkeys(_columns(block.period_column or ""), "2024")
+                    row |= FILTERED.get(source.id, {})
+                    if block.variable_column:
+                        row |= {block.variable_column: code, block.value_column: 12}
+                    else:
+                        row |= {
+                            c: (next(iter(v.codes)) if not isinstance(v, str) else 12)
+                            for v in block.values.values()
+                            for c in (_columns(v) if isinstance(v, str) else [v.column])
+                        }
+                    rows.append(row)
+    for row in rows:
+        columns |= dict.fromkeys(row)
+    table = [[row.get(name, "") for name in columns] for row in rows]
+    if distribution.layout == "workbook":
+        return workbook({"Feuille": [["Titre"], list(columns), *table]})
+    if distribution.layout == "geojson_properties":
+        features = [
+            {"type": "Feature", "geometry": None, "properties": dict(zip(columns, line, strict=True))} for line in table
+        ]
+        return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+    if distribution.address.startswith("manual://"):
+        return drop(list(columns), table, separator, options.get("encoding", "utf-8"))
+    encoding = "utf-8-sig" if distribution.layout == "ods_export" else options.get("encoding", "utf-8")
+    return csv(list(columns), table, separator, encoding)
+
+
+ZONES = {
+    "commune": ["54395", "54431"], "epci": ["245400676"], "departement": ["54", "57"], "region": ["44"],
+    "france": ["FR"],
+}  # fmt: skip
+FILTERED: dict[str, dict[str, object]] = {
+    "ademe_dpe": {"etiquette_dpe": "F"},
+    "cnam_patientele": {"profession_sante": GPS},
+    "ssmsi_communes": {"est_diffuse": "diff"},
+}
+
+
+def _columns(text: str) -> list[str]:
+    import re  # noqa: PLC0415
+
+    named = re.findall(r'"([^"]+)"', text)
+    return named or ([text] if text and text != "*" else [])
+
+
+def file_of(source: Source, distribution: Distribution) -> bytes:
+    """The file of one official distribution, documented or made from the card."""
+    build = FILES.get((source.id, distribution.id))
+    return build() if build else minimal(source, distribution)
+
+
+def path_of(address: str) -> str:
+    """Where the loopback server gives what stands at `address`."""
+    parts = urlsplit(address)
+    return f"/{parts.hostname}{parts.path}"

@@ -1,0 +1,123 @@
+"""Every official card reads a file in its producer's layout: values, secrets, zones, and what the card filters out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from official_layouts import BY_DISTRICT, FILES, file_of
+
+from diagnostics.catalog import load_catalog
+from diagnostics.sources.addresses import raw_name
+from diagnostics.sources.contract import check
+from diagnostics.sources.observe import observe, read_table
+
+CATALOG = load_catalog()
+OFFICIAL = [
+    (source, distribution)
+    for source in CATALOG.sources.values()
+    for distribution in source.of_profile("official")
+    if not distribution.address.startswith("package://")
+]
+
+
+def written(source, distribution, folder: Path) -> Path:
+    path = folder / raw_name(source, distribution)
+    content = file_of(source, distribution)
+    path.write_bytes(content)
+    if path.suffix == ".gz":
+        import gzip  # noqa: PLC0415
+
+        path.write_bytes(gzip.compress(content))
+    return path
+
+
+def observed(dataset: str, distribution_id: str, folder: Path):
+    source = CATALOG.sources[dataset]
+    distribution = next(d for d in source.distributions if d.id == distribution_id)
+    frame = observe(source, distribution, written(source, distribution, folder))
+    return frame.set_index(["variable", "geo_code", "period"])
+
+
+@pytest.mark.parametrize(("source", "distribution"), OFFICIAL, ids=lambda card: card.id)
+def test_every_official_card_reads_its_layout(source, distribution, tmp_path):
+    path = written(source, distribution, tmp_path)
+    if distribution.table is not None:
+        assert len(read_table(source, distribution, path))
+    if distribution.observations:
+        frame = observe(source, distribution, path)
+        asked = {name for block in distribution.observations for name in block.values}
+        assert set(frame["variable"]) == asked
+        assert (frame["status"] == "ok").any()
+        # National control totals and line counts are for whole files: every other clause holds for these lines.
+        lenient = distribution.model_copy(update={"rows": None})
+        results = check(source.model_copy(update={"controls": []}), lenient, frame)
+        assert [r.detail for r in results if not r.passed] == []
+
+
+def test_documented_layouts_are_of_official_cards():
+    assert set(FILES) <= {(source.id, distribution.id) for source, distribution in OFFICIAL}
+
+
+def test_melodi_statuses_are_never_zeros(tmp_path):
+    rows = observed("insee_filosofi_2023", "filosofi_cc", tmp_path)
+    poverty = rows.loc["f23_poverty_rate"]["status"]
+    assert poverty["54431", "2023"] == "secret"
+    assert poverty["54099", "2023"] == "missing"
+    assert poverty["245400676", "2023"] == "ok"
+    assert rows.loc[("f23_poverty_rate", "54", "2023"), "value"] == 15.4
+    moved = observed("insee_rp_menages", "menages_comp", tmp_path).loc[("mm_households", "54341", "2012")]
+    assert moved["status"] == "missing"  # K: counted with the commune it joined
+
+
+def test_paris_is_counted_once(tmp_path):
+    rows = observed("insee_popref", "melodi_2023", tmp_path).loc["pmun"]
+    assert sorted(code for code, _ in rows.index) == sorted(BY_DISTRICT)
+    assert rows["value"].sum() == sum(BY_DISTRICT.values())
+
+
+def test_apl_header_and_units_and_decimal_comma(tmp_path):
+    rows = observed("drees_apl", "gp_2024", tmp_path).loc["apl_gp_index"]
+    assert len(rows) == len(BY_DISTRICT)
+    assert set(rows["value"]) == {3.25}
+
+
+def test_total_rows_of_ameli_are_left_out(tmp_path):
+    rows = observed("cnam_pathologies", "effectifs", tmp_path)
+    assert set(rows.index.get_level_values("geo_code")) == {"54", "57"}
+    sectors = observed("cnam_secteurs", "secteurs", tmp_path)
+    assert sectors.loc[("specialists_sector2", "54", "2024"), "status"] == "secret"  # NS is not zero
+
+
+def test_the_twin_that_turns_secrets_into_zeros_is_refused(tmp_path):
+    source = CATALOG.sources["cnam_medecin_traitant"]
+    distribution = source.distributions[0]
+    frame = observe(source, distribution, written(source, distribution, tmp_path))
+    assert frame.set_index("geo_code").loc["57", "status"] == "secret"
+    block = distribution.observations[0]
+    twin = block.model_copy(update={"values": {"ald_no_gp_rate": '"taux_patients_ald_sans_mt_integer"'}})
+    results = check(source, distribution.model_copy(update={"observations": [twin]}), frame)
+    assert "forbidden_columns" in {r.name for r in results if not r.passed}
+
+
+def test_finess_codes_of_overseas_communes(tmp_path):
+    rows = observed("ans_finess", "etablissements", tmp_path).loc["finess_ehpad"]["value"]
+    assert rows.to_dict() == {("54395", "2026"): 2, ("54431", "2026"): 2, ("75056", "2026"): 2, ("97105", "2026"): 4}
+
+
+def test_closed_places_do_not_count(tmp_path):
+    source = CATALOG.sources["ans_finess_capacites"]
+    table = read_table(source, source.distributions[0], written(source, source.distributions[0], tmp_path))
+    assert table[["nofinesset", "places"]].to_numpy().tolist() == [["540001111", "80"]]
+
+
+def test_radon_codes_recover_their_zeros(tmp_path):
+    rows = observed("irsn_radon", "data_gouv", tmp_path).loc["radon_class"]["value"]
+    assert rows["01001", "2018"] == 1
+    assert rows["54341", "2018"] == 3
+
+
+def test_rounded_counts_of_the_caf_keep_their_secrets(tmp_path):
+    rows = observed("caf_communes", "communes", tmp_path)
+    assert rows.loc[("caf_com_rsa", "54099", "2024"), "status"] == "secret"
+    assert rows.loc[("caf_com_rsa", "54395", "2024"), "value"] % 5 == 0
