@@ -285,8 +285,10 @@ def _marks(land: Land, rows: pd.DataFrame) -> list[Mark]:
         wanted += [("epci", code, "benchmark" if land.is_one_commune else "member") for code in epci[:6]]
     wanted += [(level, code, "benchmark") for level in ("departement", "region") for code in land.around(level)]
     wanted.append(("france", "FR", "benchmark"))
-    return [
-        Mark(short_epci_name(land.zone_names.get((level, code), code)), found[level, code], role)
-        for level, code, role in wanted
-        if (level, code) in found
-    ]
+    marks = {}
+    for level, code, role in wanted:
+        if (level, code) in found:
+            # Overseas, the région is the département again: its name says so, once is enough.
+            label = short_epci_name(land.zone_names.get((level, code), code))
+            marks.setdefault(label, Mark(label, found[level, code], role))
+    return list(marks.values())
