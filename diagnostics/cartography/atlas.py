@@ -22,6 +22,7 @@ from diagnostics.cartography.classes import class_breaks
 from diagnostics.cartography.layers import short_epci_name
 from diagnostics.cartography.maps import alternative_text, choropleth, proportional_symbols
 from diagnostics.cartography.model import MapContext, MapSpec, Mark
+from diagnostics.cartography.page import MARK_LIMIT
 from diagnostics.catalog import Catalog, Indicator, Territory
 from diagnostics.errors import GeographyError
 from diagnostics.geography.boundaries import outlines
@@ -280,11 +281,13 @@ def _marks(land: Land, rows: pd.DataFrame) -> list[Mark]:
     territory = land.territory
     found = {(r.zone_type, r.zone_code): r.value for r in rows.itertuples() if pd.notna(r.value)}
     epci = list(land.epci.loc[land.epci["inside"], "code"])
+    benchmarks = [(level, code, "benchmark") for level in ("departement", "region") for code in land.around(level)[:2]]
+    benchmarks.append(("france", "FR", "benchmark"))
     wanted = [("cls", territory.id, "territory")]
     if not (territory.kind == "epci" and ("cls", territory.id) in found):
-        wanted += [("epci", code, "benchmark" if land.is_one_commune else "member") for code in epci[:6]]
-    wanted += [(level, code, "benchmark") for level in ("departement", "region") for code in land.around(level)]
-    wanted.append(("france", "FR", "benchmark"))
+        role = "benchmark" if land.is_one_commune else "member"
+        wanted += [("epci", code, role) for code in epci[: MARK_LIMIT - 1 - len(benchmarks)]]
+    wanted += benchmarks
     marks = {}
     for level, code, role in wanted:
         if (level, code) in found:
