@@ -47,7 +47,7 @@ def draw(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metadat
     """Every map of one territory; see `for_each_territory`."""
     folder = workshop.storage.territory(territory.id) / "maps"
     land = read_land(workshop, territory)
-    save(locator(land.context, surroundings=land.is_one_commune), folder, COVER)
+    save(locator(land.context, "around one" if land.is_one_commune else "alone"), folder, COVER)
     drawn = {}
     for sheet in atlas(
         land,

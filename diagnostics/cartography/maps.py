@@ -134,10 +134,10 @@ def typology(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, catego
     return page.figure
 
 
-def locator(context: MapContext, *, width: float = 425.0, height: float = 425.0) -> Figure:
+def locator(context: MapContext, stage: Stage = "alone", *, width: float = 425.0, height: float = 425.0) -> Figure:
     """The outline of the CLS among its neighbours, for a cover: no title, no legend. Size in points."""
     page = Page(width, height)
-    base = basemap(context, Box(6, 6, width - 6, height - 6), "alone")
+    base = basemap(context, Box(6, 6, width - 6, height - 6), stage)
     sheet.draw_ground(page, base)
     tint = palettes.sequential("population", "neutral", 6)[1]
     page.paths(polygon_paths(np.array([base.perimeter])), gid="territory", fill=tint, zorder=2)

@@ -37,6 +37,8 @@ from diagnostics.reporting.place import Place, zone_order
 from diagnostics.reporting.references import SourceNumbers
 from diagnostics.reporting.unknown import unknown_of
 
+OF_COMMUNES = ("commune_size_median", "small_commune_pop_share")
+
 # What the cover and the key figures show first, when the territory has them; its own indicators complete the list.
 KEY_INDICATORS = (
     "pop_municipal",
@@ -151,11 +153,15 @@ def _sections(
 
 
 def _portrait_ids(territory: Territory, catalog: Catalog) -> list[str]:
-    """What describes any territory and that no axis claims: the key indicators, and the theme of population."""
+    """What describes any territory and that no axis claims: the key indicators, and the theme of population.
+
+    What describes a set of communes says nothing of a single one.
+    """
     claimed = set(territory.indicator_ids())
     population = [i.id for i in catalog.themes["population"].indicators] if "population" in catalog.themes else []
     wanted = dict.fromkeys((*population, *KEY_INDICATORS))
-    return [i for i in wanted if i in catalog.indicators and i not in claimed]
+    ids = [i for i in wanted if i in catalog.indicators and i not in claimed]
+    return [i for i in ids if territory.kind != "commune" or i not in OF_COMMUNES]
 
 
 def _portrait(blocks: Sequence[Block], place: Place) -> Section:
