@@ -79,13 +79,18 @@ class Workshop:
     def _bring(self, source: Source, distribution: Distribution, renew: bool, progress: Progress | None) -> Outcome:
         # The gates load the readers and the contract: only a run that asks the producers pays.
         from diagnostics.sources.gates import refresh  # noqa: PLC0415
+        from diagnostics.sources.history import keep_history  # noqa: PLC0415
 
         try:
             if not renew and (receipt := self.receipt(source.id, distribution)) is not None:
-                return Outcome("unchanged", self._raw(source, distribution, receipt), [])
-            return refresh(source, distribution, self.storage, progress=progress, web=self.web)
+                outcome = Outcome("unchanged", self._raw(source, distribution, receipt), [])
+            else:
+                outcome = refresh(source, distribution, self.storage, progress=progress, web=self.web)
         except SourceError as error:
             return Outcome("absent", None, [], str(error))
+        if distribution.history is not None:
+            keep_history(source, distribution, outcome.raw, self.storage)
+        return outcome
 
     def published(self, dataset: str) -> dict[str, Published]:
         """distribution -> whether the producer gives something else than the file that serves, without a download."""

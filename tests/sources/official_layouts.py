@@ -465,11 +465,12 @@ def pathologies() -> bytes:
               "npop", "prev", "niveau_prioritaire"]  # fmt: skip
     rows = []
     for name in names:
-        for dept, people in (("54", 733_000), ("57", 1_050_000), ("999", 67_612_360)):
-            cases = 4_471_940 if (name, dept) == ("Diabète", "999") else people // 15
-            rows.append(["2024", name, "", "", "TOP", "tsage", "9", "44", dept, cases, people, 6.61, "1"])
-            rows.append(["2024", name, "", "", "TOP", "60-64", "1", "44", dept, "", people // 20, "", "1"])
-            rows.append(["2024", name, "Détail", "", "TOP", "tsage", "9", "44", dept, 12, people, 0.1, "2"])
+        places = [("44", "54", 733_000), ("44", "57", 1_050_000), ("44", "999", 5_500_000), ("99", "999", 67_612_360)]
+        for region, dept, people in places:
+            cases = 4_471_940 if (name, region) == ("Diabète", "99") else people // 15
+            rows.append(["2024", name, "", "", "TOP", "tsage", "9", region, dept, cases, people, 6.61, "1"])
+            rows.append(["2024", name, "", "", "TOP", "60-64", "1", region, dept, "", people // 20, "", "1"])
+            rows.append(["2024", name, "Détail", "", "TOP", "tsage", "9", region, dept, 12, people, 0.1, "2"])
     return ods(header, rows)
 
 

@@ -8,6 +8,7 @@ import pytest
 from official_layouts import BY_DISTRICT, FILES, file_of
 
 from diagnostics.catalog import load_catalog
+from diagnostics.errors import SourceError
 from diagnostics.sources.addresses import raw_name
 from diagnostics.sources.contract import check
 from diagnostics.sources.observe import observe, read_table
@@ -84,9 +85,35 @@ def test_apl_header_and_units_and_decimal_comma(tmp_path):
 
 def test_total_rows_of_ameli_are_left_out(tmp_path):
     rows = observed("cnam_pathologies", "effectifs", tmp_path)
-    assert set(rows.index.get_level_values("geo_code")) == {"54", "57"}
+    assert set(rows.index.get_level_values("geo_code")) == {"54", "57", "FR"}
     sectors = observed("cnam_secteurs", "secteurs", tmp_path)
     assert sectors.loc[("specialists_sector2", "54", "2024"), "status"] == "secret"  # NS is not zero
+
+
+def test_the_national_row_of_ameli_is_a_control(tmp_path):
+    source = CATALOG.sources["cnam_pathologies"]
+    distribution = source.distributions[0].model_copy(update={"rows": None})
+    path = written(source, distribution, tmp_path)
+    assert all(r.passed for r in check(source, distribution, observe(source, distribution, path)))
+    path.write_bytes(path.read_bytes().replace(b"4471940", b"4471941"))
+    failed = [r.name for r in check(source, distribution, observe(source, distribution, path)) if not r.passed]
+    assert failed == ["control_patho_diabetes_2024"]
+
+
+def test_a_correction_leaves_with_the_mistake(tmp_path):
+    source = CATALOG.sources["irsn_radon"]
+    distribution = next(d for d in source.distributions if d.id == "data_gouv")
+    correction = {
+        "distribution": "data_gouv", "where": "\"insee_com\" = '54341'", "column": "classe_potentiel",
+        "expect": "3", "replace": "2", "because": "classe corrigée par le producteur, fichier non republié",
+    }  # fmt: skip
+    mended = source.model_validate({**source.model_dump(), "corrections": [correction]})
+    path = written(source, distribution, tmp_path)
+    rows = observe(mended, distribution, path).set_index("geo_code")["value"]
+    assert (rows["54341"], rows["54099"]) == (2, 2)
+    path.write_bytes(path.read_bytes().replace(b"54341;3", b"54341;2"))
+    with pytest.raises(SourceError, match="retirer cette correction"):
+        observe(mended, distribution, path)
 
 
 def test_the_twin_that_turns_secrets_into_zeros_is_refused(tmp_path):
