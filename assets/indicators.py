@@ -11,14 +11,27 @@ from assets.shared import FROM_WORKSHOP, GROUP_INDICATORS, OWNERS, table_metadat
 from diagnostics.catalog import Catalog
 from diagnostics.geography.passage import Carried, Report
 from diagnostics.geography.stored import read_reference
-from diagnostics.indicators import SNAPSHOT, build_facts, compute, needed_variables, reference_population, with_snapshot
+from diagnostics.indicators import (
+    SNAPSHOT,
+    build_facts,
+    compute,
+    needed_tables,
+    needed_variables,
+    reference_population,
+    with_snapshot,
+)
 from diagnostics.products.dictionary import VALUES
 from diagnostics.storage import replacing
-from diagnostics.workshop import Workshop
+from diagnostics.workshop import PROFILES, Workshop
 
 
 def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
-    facts_of = [s.id for s in catalog.sources.values() if any(d.observations for d in s.distributions)]
+    tables = {name for profile in PROFILES for name in needed_tables(catalog, profile)}
+    facts_of = [
+        s.id
+        for s in catalog.sources.values()
+        if any(d.observations or (d.table is not None and d.table_name in tables) for d in s.distributions)
+    ]
 
     @dg.asset(
         key=["indicators", "values"],
@@ -53,6 +66,7 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
             workshop.read_membership(),
             versions=workshop.versions(),
             computed_at=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
+            tables={name: workshop.read_table(name) for name in needed_tables(workshop.catalog, workshop.profile)},
         )
         if workshop.profile == "embedded" and SNAPSHOT.exists():
             table = with_snapshot(table, pq.read_table(SNAPSHOT))

@@ -48,18 +48,26 @@ class Catalog:
         )
 
     def is_computable(self, indicator: Indicator, profile: Profile) -> bool:
-        """Whether the distributions of `profile` give every variable of the indicator's formula."""
+        """Whether the distributions of `profile` give every variable, and table, of the indicator's formula."""
         formula = indicator.formula_for(profile)
         if formula is None:
             return False
         available = self._available[profile]
         known = [available.get(t.variable, frozenset()) & {t.period, "*"} for t in formula.terms()]
+        if formula.kind == "derived" and not set(formula.tables) <= set(self.table_owners(profile)):
+            return False
         # Each term of a published figure is one vintage of it: one is enough.
         return any(known) if formula.kind == "published" else all(known)
 
     @cached_property
     def _available(self) -> dict[Profile, dict[str, set[str]]]:
         return {profile: self.available_variables(profile) for profile in ("embedded", "mirror", "official")}
+
+    def table_owners(self, profile: Profile) -> dict[str, str]:
+        """table -> the dataset that gives it in `profile`."""
+        return {
+            d.table_name: s.id for s in self.sources.values() for d in s.of_profile(profile) if d.table is not None
+        }
 
     def available_variables(self, profile: Profile) -> dict[str, set[str]]:
         """variable -> periods that the distributions of `profile` can give ({"*"} when read from the file)."""
@@ -109,7 +117,8 @@ def _load_folder(folder: Path, model: type[Model], key: str) -> dict[str, Model]
 def load_card(path: Path, model: type[Model]) -> Model:
     """One YAML file as one model."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # The same loader as `safe_load`, in C: a hundred cards in a tenth of a second instead of a whole one.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"ligne {mark.line + 1}, colonne {mark.column + 1}" if mark else "position inconnue"

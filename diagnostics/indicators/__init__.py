@@ -1,5 +1,6 @@
 """Formulas compiled to SQL, every zone at once."""
 
+from diagnostics.indicators.derived import needed_tables
 from diagnostics.indicators.engine import REFERENCE_POPULATION, VALUE_COLUMNS, compute, reference_population
 from diagnostics.indicators.facts import build_facts, needed_variables
 from diagnostics.indicators.snapshot import SNAPSHOT, extract_snapshot, with_snapshot
@@ -11,6 +12,7 @@ __all__ = [
     "build_facts",
     "compute",
     "extract_snapshot",
+    "needed_tables",
     "needed_variables",
     "reference_population",
     "with_snapshot",

@@ -1,4 +1,4 @@
-"""Secrecy over the whole hierarchy: which counts go with the masked ones, so that no published total gives them away."""
+"""Secrecy over the whole hierarchy: the counts that go with the masked ones, so that no total gives them away."""
 
 from __future__ import annotations
 

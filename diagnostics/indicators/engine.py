@@ -7,7 +7,7 @@ Output: the public table `values` (docs/architecture.md). Counts are summed, the
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -16,8 +16,9 @@ import pandas as pd
 import pyarrow as pa
 
 from diagnostics.catalog import Catalog, Profile
-from diagnostics.catalog.models import Formula, Indicator, Published, ShareOverThreshold, Term
+from diagnostics.catalog.models import Derived, Formula, Indicator, Published, ShareOverThreshold, Term
 from diagnostics.errors import CatalogError
+from diagnostics.indicators.derived import METHODS, Inputs
 from diagnostics.indicators.disclosure import withheld_with
 from diagnostics.statistics import comparison, rates, reliability
 from diagnostics.words import distinct
@@ -76,30 +77,41 @@ def compute(
     *,
     versions: dict[str, str],
     computed_at: datetime.datetime,
+    tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> pa.Table:
     """Every indicator of `profile`, for every zone.
 
     `facts`: frames of `dataset_id, variable, geo_type, geo_code, period, value, status`, communes at the pivot COG.
     `membership`: `child_type, child_code, parent_type, parent_code`; communes are members of themselves.
     `versions`: dataset -> the version of its files, as shown in `source_version`.
+    `tables`: the reference tables that derived formulas name (`needed_tables`).
     Raises CatalogError when no reference population is at hand.
     """
     computable = {
         i.id: (i, i.formula_for(profile)) for i in catalog.indicators.values() if catalog.is_computable(i, profile)
     }
+    summed = {name: pair for name, pair in computable.items() if pair[1].kind != "derived"}
     with duckdb.connect() as db:
         db.execute("set threads = 2")
         db.execute("set enable_progress_bar = false")
         _members(db, membership)
         _facts(db, facts)
         _reference_population(db, reference_population(catalog, profile))
-        _specification(db, computable)
+        _specification(db, summed)
         for kind in AGGREGATES:
             _operands(db, kind)
             _aggregate(db, kind)
         _published(db)
+        derived = _derived(
+            db,
+            computable,
+            tables or {},
+            owners=catalog.table_owners(profile),
+            versions=versions,
+            computed_at=computed_at,
+        )
         db.execute("drop table facts; drop table operands")
-        return _finish(db, computable, versions, computed_at)
+        return pa.concat_tables([_finish(db, summed, versions, computed_at), *derived]).unify_dictionaries()
 
 
 # Zones and series of facts are integers inside DuckDB, indicators and periods enumerations: joins, groups and sorts
@@ -520,6 +532,77 @@ def _secondary_secrecy(
         given_up = withheld_with(max(counts, key=lambda c: c["numerator"].count()), belongs)
         found |= dict.fromkeys(names, places.get_indexer(given_up))
     return found
+
+
+def _derived(
+    db: duckdb.DuckDBPyConnection,
+    computable: dict[str, tuple[Indicator, Formula]],
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    owners: dict[str, str],
+    versions: dict[str, str],
+    computed_at: datetime.datetime,
+) -> list[pa.Table]:
+    """The parts of the public table that functions give, one per derived indicator; `owners`: table -> dataset."""
+    derived = {name: pair for name, pair in computable.items() if isinstance(pair[1], Derived)}
+    if not derived:
+        return []
+    belongs = db.sql("""
+        select c.zone_code as commune, z.zone_type, z.zone_code
+        from belongs join zones c using (zone) join zones z on z.zone = parent where c.zone_type = 'commune'
+    """).df()
+    communes = pd.Index(belongs["commune"].unique(), name="commune").sort_values()
+    blocks = []
+    for name, (indicator, formula) in derived.items():
+        terms = [
+            {
+                "role": role,
+                "variable": t.variable,
+                "period": t.period,
+                "coefficient": t.coefficient,
+                "terms": len(group),
+            }
+            for role, group in formula.inputs.items()
+            for t in group
+        ]
+        db.register("derived_terms", pa.Table.from_pylist(terms))
+        operands = db.sql("""
+            select zone_code as commune, role,
+                   case when count(value) = any_value(terms) then sum(coefficient * value) end as value
+            from derived_terms join series using (variable, period) join facts using (series) join zones using (zone)
+            where zone_type = 'commune' group by all
+        """).df()
+        operands = operands.pivot(index="commune", columns="role", values="value")
+        operands = operands.reindex(index=communes, columns=list(formula.inputs))
+        datasets = db.sql(
+            "select distinct dataset_id from derived_terms join series using (variable, period) order by 1"
+        )
+        datasets = sorted({d for (d,) in datasets.fetchall()} | {owners[table] for table in formula.tables})
+        rows = METHODS[formula.method](
+            Inputs(operands, belongs, {table: tables[table] for table in formula.tables}, period_of(formula))
+        )
+        said = _said_of_derived(rows, indicator).assign(
+            indicator_id=name,
+            unit=indicator.unit,
+            dataset_ids=",".join(datasets),
+            source_version=";".join(versions[d] for d in datasets if d in versions),
+            computed_at=computed_at,
+        )
+        blocks.append(pa.Table.from_pandas(said[_SCHEMA.names], preserve_index=False).cast(_SCHEMA))
+    return blocks
+
+
+def _said_of_derived(rows: pd.DataFrame, indicator: Indicator) -> pd.DataFrame:
+    """The figures of a derived indicator, with its nature, its note and its comparison with France."""
+    here = (rows["zone_type"] == BENCHMARK[0]) & (rows["zone_code"] == BENCHMARK[1])
+    benchmark = np.where(here, np.nan, rows.loc[here, "value"].max())
+    note = f"; {indicator.method_note}" if indicator.method_note else ""
+    plain = "ok" if indicator.nature == "observed" else indicator.nature
+    return rows.assign(
+        method="derived; " + rows["method"] + note,
+        reliability=rows["reliability"].where(rows["reliability"] != "ok", plain),
+        comparison=comparison.compare(rows["value"], rows["ci_low"], rows["ci_high"], benchmark, indicator.direction),
+    ).sort_values(["zone_type", "zone_code"])
 
 
 def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula, given_up: np.ndarray) -> pd.DataFrame:

@@ -59,6 +59,7 @@ KINDS = {
     "index": "rapport de sommes pondérées",
     "growth": "taux annuel moyen d’évolution",
     "median": "médiane des communes",
+    "derived": "calcul propre",
 }
 
 ZONE_TYPES = {
@@ -257,6 +258,8 @@ def formula_words(formula: Formula, label: Callable[[str], str]) -> str:
             f"taux annuel moyen d’évolution entre [{roles['start']}] et [{roles['end']}] "
             f"sur {plural(formula.years, 'an')}, à périmètre constant"
         )
+    elif kind == "derived":
+        text = f"calcul à partir de {french.listing(list(dict.fromkeys(roles.values())))}"
     else:
         text = f"médiane de [{roles['value']}] entre les communes : elle décrit les communes, non les habitants"
     return sentence(text)

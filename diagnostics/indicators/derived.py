@@ -1,0 +1,196 @@
+"""Figures that take more than sums: mortality compared with France, deprivation, double vulnerability.
+
+Each function of `METHODS` takes `Inputs` and returns one row per zone: `zone_type, zone_code, period, numerator,
+denominator, value, ci_low, ci_high, method, reliability, coverage`; `method` carries what must be said with the value.
+All statistics come from `diagnostics.statistics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from diagnostics import french
+from diagnostics.catalog import Catalog, Profile
+from diagnostics.statistics import deprivation, standardisation, vulnerability
+from diagnostics.statistics.ages import read_band
+
+WINDOW = standardisation.Window(2013, 2017)
+"""The years of the communal deaths, and of the national quotients they are compared with."""
+
+BANDS = {
+    "0_2": "0-2", "3_17": "3-17", "18_24": "18-24", "25_39": "25-39", "40_54": "40-54", "55_64": "55-64",
+    "65_79": "65-79", "80plus": "80+",
+}  # fmt: skip
+SEXES = {"women": "female", "men": "male"}
+
+ACCESS, DEPRIVED = 2.5, 4
+"""DREES's threshold of low access (consultations a year), and the first of the two most deprived fifths."""
+ACCESS_TRIED, DEPRIVED_TRIED = [2.0, 2.5, 3.0], [3, 4, 5]
+
+PUBLISHABLE = 0.95
+COLUMNS = [
+    "zone_type", "zone_code", "period", "numerator", "denominator", "value", "ci_low", "ci_high", "method",
+    "reliability", "coverage",
+]  # fmt: skip
+
+
+def needed_tables(catalog: Catalog, profile: Profile) -> list[str]:
+    """The reference tables that the derived formulas of a profile name."""
+    formulas = [i.formula_for(profile) for i in catalog.indicators.values() if catalog.is_computable(i, profile)]
+    return sorted({table for formula in formulas if formula.kind == "derived" for table in formula.tables})
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """`communes`: index = code, one column per declared input, missing when unknown; `belongs`: `commune, zone_type,
+    zone_code`, a commune being a zone of its own; `tables`: the reference tables that the formula names; `period`: that
+    of its first input."""
+
+    communes: pd.DataFrame
+    belongs: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+    period: str
+
+    @property
+    def above(self) -> pd.DataFrame:
+        """`belongs` without the communes themselves."""
+        return self.belongs[self.belongs["zone_type"] != "commune"]
+
+
+def icm(inputs: Inputs) -> pd.DataFrame:
+    """Comparative mortality of every zone above the commune: deaths observed / expected × 100, France being 100."""
+    strata = {(sex, band): f"{ours}_{name}" for ours, sex in SEXES.items() for name, band in BANDS.items()}
+    population = pd.DataFrame({key: inputs.communes[name] for key, name in strata.items()})
+    rates = _national_rates(inputs.tables).reindex(pd.MultiIndex.from_tuples(strata))
+    zones = inputs.above[inputs.above["zone_type"] != "france"]
+    found = standardisation.icm(inputs.communes["deaths"], population, rates, zones, WINDOW).reset_index()
+    # What a zone withholds, its observed deaths would tell.
+    shown = found["value"].notna()
+    return found.assign(
+        numerator=found["observed"].where(shown),
+        denominator=found["expected"].where(shown),
+        method="ICM; " + found["method"] + "; " + found["caveat"].str.rstrip("."),
+    )[COLUMNS]
+
+
+def _national_rates(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
+    """Death rates of France by (sex, band) over the window."""
+    numbers = {"year": int, "age": int}
+    quotients = tables["mortality_quotients"].astype(numbers | {"qx": float})
+    people = tables["national_population"].astype(numbers | {"population": float})
+    bands = sorted(BANDS.values(), key=read_band)
+    return standardisation.national_rates(_within(quotients), _within(people), bands)
+
+
+def _within(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["year"].between(WINDOW.first, WINDOW.last)]
+
+
+def fdep_score(inputs: Inputs) -> pd.DataFrame:
+    """Mean of the deprivation scores of the communes, weighted by their population."""
+    scores, said = _fdep(inputs)
+    return _per_inhabitant(inputs, scores, 1.0, f"FDep; moyenne pondérée par la population; {said}")
+
+
+def fdep_fifth(inputs: Inputs) -> pd.DataFrame:
+    """Share (%) of the people who live in the fifth of the communes that is most deprived, by population."""
+    scores, said = _fdep(inputs)
+    fifth = deprivation.population_classes(scores, inputs.communes["population"].where(scores.notna()))
+    most = (fifth == 5).astype(float).where(fifth.notna())
+    return _per_inhabitant(inputs, most, 100.0, f"FDep; part de population; {said}")
+
+
+def _fdep(inputs: Inputs) -> tuple[pd.Series, str]:
+    """Score of each commune, and how well it agrees with the index that is published."""
+    c = inputs.communes
+    variables = pd.DataFrame(
+        {
+            "median_income": c["income"],
+            "baccalaureate_share": 100 * (1 - c["below_bac"] / c["described"].where(c["described"] > 0)),
+            "blue_collar_share": 100 * c["blue_collar"] / c["in_work"].where(c["in_work"] > 0),
+            "unemployment_rate": 100 * c["unemployed"] / c["described"].where(c["described"] > 0),
+        }
+    )
+    found = deprivation.fdep(variables, c["population"])
+    same = deprivation.agreement(found.scores, c["published"])
+    said = (
+        f"première composante : {french.quantity(100 * found.explained, '%', 0)} de la variance ; "
+        f"corrélation des rangs avec le F-EDI publié : {french.number(same['spearman'], 2)} "
+        f"sur {french.number(same['communes'])} communes"
+    )
+    return found.scores, said
+
+
+def _per_inhabitant(inputs: Inputs, values: pd.Series, multiplier: float, method: str) -> pd.DataFrame:
+    """Σ population × value / Σ population over the communes where it is known; withheld under 95 % of the people."""
+    people = inputs.communes["population"]
+    weight = people.where(values.notna(), 0.0).where(people.notna())
+    parts = pd.DataFrame({"people": people, "known": weight, "part": weight * values.fillna(0.0)})
+    sums = inputs.belongs.join(parts, on="commune").groupby(["zone_type", "zone_code"])[list(parts)].sum()
+    # The file has no line for 68 communes: their zones are covered less than it can tell.
+    coverage = (sums["known"] / sums["people"]).where(sums["people"] > 0)
+    complete = coverage >= PUBLISHABLE
+    value = (multiplier * sums["part"] / sums["known"].where(sums["known"] > 0)).where(complete)
+    flags = np.select([~complete, coverage < 1 - 1e-9], ["incomplete", "incomplete"], "ok")
+    return sums.assign(
+        numerator=sums["part"].where(complete) if multiplier != 1 else np.nan,
+        denominator=sums["known"].where(complete),
+        value=value,
+        period=inputs.period,
+        ci_low=np.nan,
+        ci_high=np.nan,
+        method=method,
+        reliability=flags,
+        coverage=coverage.fillna(0.0),
+    ).reset_index()[COLUMNS]
+
+
+def double_vulnerability(inputs: Inputs) -> pd.DataFrame:
+    """Share (%) of the people of communes of low access, deprived and aged; thresholds and their effect said."""
+    c = inputs.communes
+    old = c["old"].where(c["census"].notna()).sum() / c["census"].where(c["old"].notna()).sum() * 100
+    communes = pd.DataFrame(
+        {
+            "population": c["population"],
+            "access": c["access"],
+            "deprivation": deprivation.population_classes(
+                c["deprivation"].where(c["population"].notna()), c["population"]
+            ),
+            "ageing": 100 * c["old"] / c["census"].where(c["census"] > 0),
+        }
+    )
+    thresholds = vulnerability.Thresholds(ACCESS, DEPRIVED, round(float(old), 1))
+    found = vulnerability.vulnerability(communes, inputs.belongs, thresholds)
+    tried = vulnerability.sensitivity(communes, inputs.above, ACCESS_TRIED, DEPRIVED_TRIED, [thresholds.ageing])
+    swing = tried.groupby(["zone_type", "zone_code"])["value"].agg(["min", "max"]).reindex(found.index)
+    effect = ["" if np.isnan(low) else _effect(low, high) for low, high in swing.to_numpy()]
+    people = inputs.belongs.join(c["population"], on="commune").groupby(["zone_type", "zone_code"])["population"].sum()
+    known = people.reindex(found.index) * found["coverage"]
+    shown = found["value"].notna()
+    return found.assign(
+        numerator=known * found["value"] / 100,
+        denominator=known.where(shown),
+        period=inputs.period,
+        ci_low=np.nan,
+        ci_high=np.nan,
+        method="seuils : " + found["thresholds"] + effect,
+        coverage=found["coverage"].fillna(0.0),
+        reliability=found["reliability"].where((found["coverage"] >= 1 - 1e-9) | ~shown, "incomplete"),
+    ).reset_index()[COLUMNS]
+
+
+def _effect(low: float, high: float) -> str:
+    reach = "nulle encore" if high == 0 else f"de {french.number(low, 1)} à {french.quantity(high, '%', 1)}"
+    return f"; {reach} quand le seuil d’accès va de 2 à 3 et celui de défavorisation de la classe 3 à la classe 5"
+
+
+METHODS: dict[str, Callable[[Inputs], pd.DataFrame]] = {
+    "icm": icm,
+    "fdep_score": fdep_score,
+    "fdep_fifth": fdep_fifth,
+    "double_vulnerability": double_vulnerability,
+}
