@@ -145,7 +145,7 @@ def test_marks_stand_alone_when_no_zone_may_be_shown(ground, context) -> None:
 def test_a_single_value_is_one_class_named_by_it(ground, context) -> None:
     figure = choropleth(world.spec(), world.zones(ground).assign(value=3.25), context.with_marks())
     assert world.counts(figure) == [64]
-    assert list(world.texts(figure, "legend-class").values()) == ["3,2"]
+    assert list(world.texts(figure, "legend-class").values()) == ["3,3"]
 
 
 def test_negative_values_are_written_with_a_minus(ground, context) -> None:
