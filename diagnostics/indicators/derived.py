@@ -135,7 +135,6 @@ def _per_inhabitant(inputs: Inputs, values: pd.Series, multiplier: float, method
     coverage = (sums["known"] / sums["people"]).where(sums["people"] > 0)
     complete = coverage >= PUBLISHABLE
     value = (multiplier * sums["part"] / sums["known"].where(sums["known"] > 0)).where(complete)
-    flags = np.select([~complete, coverage < 1 - 1e-9], ["incomplete", "incomplete"], "ok")
     return sums.assign(
         numerator=sums["part"].where(complete) if multiplier != 1 else np.nan,
         denominator=sums["known"].where(complete),
@@ -144,7 +143,7 @@ def _per_inhabitant(inputs: Inputs, values: pd.Series, multiplier: float, method
         ci_low=np.nan,
         ci_high=np.nan,
         method=method,
-        reliability=flags,
+        reliability=np.where(complete, "ok", "incomplete"),
         coverage=coverage.fillna(0.0),
     ).reset_index()[COLUMNS]
 
@@ -179,7 +178,6 @@ def double_vulnerability(inputs: Inputs) -> pd.DataFrame:
         ci_high=np.nan,
         method="seuils : " + found["thresholds"] + effect,
         coverage=found["coverage"].fillna(0.0),
-        reliability=found["reliability"].where((found["coverage"] >= 1 - 1e-9) | ~shown, "incomplete"),
     ).reset_index()[COLUMNS]
 
 

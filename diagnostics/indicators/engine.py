@@ -600,7 +600,9 @@ def _said_of_derived(rows: pd.DataFrame, indicator: Indicator) -> pd.DataFrame:
     plain = "ok" if indicator.nature == "observed" else indicator.nature
     return rows.assign(
         method="derived; " + rows["method"] + note,
-        reliability=rows["reliability"].where(rows["reliability"] != "ok", plain),
+        reliability=np.select(
+            [rows["reliability"] != "ok", rows["coverage"] < 1 - 1e-9], [rows["reliability"], "incomplete"], plain
+        ),
         comparison=comparison.compare(rows["value"], rows["ci_low"], rows["ci_high"], benchmark, indicator.direction),
     ).sort_values(["zone_type", "zone_code"])
 

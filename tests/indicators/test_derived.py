@@ -60,7 +60,7 @@ def test_icm_is_observed_over_expected_with_france_at_one_hundred():
 
 def test_an_icm_whose_deaths_are_unknown_has_no_figure_at_all():
     inputs = mortality_inputs()
-    inputs.communes.loc[CODES[0], "deaths"] = np.nan
+    inputs.communes.loc[[CODES[0], CODES[3], CODES[6], CODES[9]], "deaths"] = np.nan
     row = icm(inputs).set_index(["zone_type", "zone_code"]).loc[("epci", "A")]
     assert row["reliability"] == "incomplete"
     assert row[["numerator", "denominator", "value"]].isna().all()
