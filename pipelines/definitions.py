@@ -45,7 +45,7 @@ def build_definitions(catalog: Catalog | None = None, workshop: Workshop | None 
     return dg.Definitions(
         assets=build_assets(catalog),
         asset_checks=quality_checks(catalog),
-        jobs=jobs(territory_partitions(catalog)),
+        jobs=jobs(),
         schedules=schedules(catalog),
         sensors=[*sensors(catalog), alert_on_failure],
         resources={"workshop": workshop or workshop_from_environment},

@@ -10,14 +10,13 @@ LOOK = "interroger_les_producteurs"
 FIGURE_STAGES = ("raw", "observations", "geography", "indicators")
 
 
-def jobs(partitions: dg.PartitionsDefinition) -> list:
+def jobs() -> list:
     figures = dg.AssetSelection.key_prefixes(*FIGURE_STAGES)
     deliverables = dg.AssetSelection.key_prefixes("territories")
     return [
         dg.define_asset_job(
             DIAGNOSTIC,
             selection=figures | deliverables,
-            partitions_def=partitions,
             description="Tout le diagnostic d'un territoire : fichiers, indicateurs, cartes, rapport, annexe et ce qui "
             "a changé.",
         ),
@@ -27,13 +26,12 @@ def jobs(partitions: dg.PartitionsDefinition) -> list:
         dg.define_asset_job(
             DELIVERABLES,
             selection=deliverables,
-            partitions_def=partitions,
             description="Cartes, rapport, annexe et ce qui a changé pour un territoire, à partir des indicateurs déjà "
             "calculés.",
         ),
         dg.define_asset_job(
             LOOK,
-            selection=dg.AssetSelection.key_prefixes("producers"),
+            selection=dg.AssetSelection.key_prefixes("producers", include_sources=True),
             description="Demander à chaque producteur si son fichier a changé, sans rien télécharger.",
         ),
     ]
