@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: diagnostic test install ui lint bench snapshot clean
+.PHONY: diagnostic test install ui notebooks lint bench snapshot clean
 
 diagnostic: $(STAMP)
 	@$(BIN)/diagnostic run $(TERRITORY) --profile $(PROFILE)
@@ -22,6 +22,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 ui: $(STAMP)
 	@DAGSTER_HOME="$(CURDIR)" $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
+
+notebooks: $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[notebooks]'
+	@$(BIN)/jupyter lab --ip 127.0.0.1 --port $${PORT:-8888} --notebook-dir notebooks
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -229,6 +229,8 @@ def map(indicator: str | Indicator, territory: str, *, values: pd.DataFrame | No
         produced_on=datetime.date.today(),
     )  # fmt: skip
     for sheet in sheets:
+        # Drawn without axes, and a notebook shows no figure that has none.
+        sheet.figure.add_axes((0, 0, 1, 1)).set_axis_off()
         return sheet.figure
     raise DiagnosticError(
         f"Rien à cartographier pour « {own.label} » ({own.id}) dans {card.name} : "
@@ -383,7 +385,6 @@ def scenario_access(
 
 def _query(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
     with database.connect() as db:
-        db.execute("set enable_progress_bar = false")
         return db.execute(sql, parameters).df()
 
 
