@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import itertools
 import re
 from pathlib import Path
 
@@ -45,7 +46,11 @@ def check_provenance(file: Path, distribution: Distribution) -> None:
     encoding = distribution.options.get("encoding", "utf-8-sig")
     try:
         with file.open(encoding=encoding, newline="") as stream:
-            _check_lines(csv.DictReader(stream, delimiter=_separator(distribution)), file)
+            # A title may stand above the header, as producers like to put one.
+            lines = stream
+            if header := distribution.options.get("header"):
+                lines = itertools.dropwhile(lambda line: header not in line, stream)
+            _check_lines(csv.DictReader(lines, delimiter=_separator(distribution)), file)
     except UnicodeDecodeError as error:
         raise SourceError(
             f"{file} : n'est pas en {encoding} ({error.reason}). L'enregistrer en « CSV UTF-8 »."

