@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Sequence
 from html import escape
 
 import dagster as dg
@@ -10,8 +11,13 @@ import pandas as pd
 
 from assets.maps import COVER, INDEX
 from assets.shared import FROM_WORKSHOP, GROUP_REPORTS, OWNERS, backfill_policy, for_each_territory
+from diagnostics import french
 from diagnostics.catalog import Territory
-from diagnostics.reporting import MapFile, SourceUse, build_report, write_html, write_workbook
+from diagnostics.indicators.reading import Around, observatory, similar, vigilance_rows
+from diagnostics.reporting import MapFile, SourceUse, Vigilance, build_report, write_html, write_workbook
+from diagnostics.reporting.place import Place
+from diagnostics.statistics.deprivation import population_classes
+from diagnostics.statistics.vigilance import points_of_vigilance
 from diagnostics.workshop import Workshop
 
 
@@ -39,16 +45,23 @@ def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metada
     workshop.announce(f"{territory.name} : rapport et annexe")
     folder = workshop.storage.territory(territory.id)
     membership = workshop.read_membership()
+    zones = workshop.read_zones()
     values = read_values(workshop, territory, membership)
+    around = around_of(Place(territory, zones, membership))
+    table, points, alike, traits = read_out(workshop, territory, values, around)
+    names = zones[zones["zone_type"] == around.peers].set_index("zone_code")["zone_name"]
     made = build_report(
         territory,
         workshop.catalog,
         values,
-        workshop.read_zones(),
+        zones,
         membership,
         sources=source_uses(workshop),
         maps=map_files(folder / "maps"),
-        points_of_vigilance=None,
+        points_of_vigilance=points,
+        similar=[names[code] for code in alike["zone_code"]],
+        traits=traits,
+        observatory=table,
         profile=workshop.profile,
         computed_on=datetime.date.today(),
         outline_svg=cover_svg(folder / "maps" / f"{COVER}.svg", territory),
@@ -63,6 +76,76 @@ def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metada
         "Inconnues expliquées": dg.MetadataValue.int(len(made.unknown)),
     }
     return metadata, stamp
+
+
+PEER_POPULATION = 5_000
+"""A CLS of one commune is ranked among the communes of at least this many people."""
+POINTS_PER_AXIS = 5
+
+
+def around_of(place: Place) -> Around:
+    """What the territory is read against: its région, its main département, the zones of its size."""
+    departement = next(zone for zone in place.benchmarks if zone.type == "departement")
+    return Around(
+        own=place.same,
+        benchmark=place.main.key,
+        benchmark_name=place.main.name,
+        departement=departement.key,
+        departement_name=departement.name,
+        peers=place.peers,
+        communes=sorted(place.commune_codes),
+    )
+
+
+def read_out(
+    workshop: Workshop, territory: Territory, values: pd.DataFrame, around: Around
+) -> tuple[pd.DataFrame, list[Vigilance], pd.DataFrame, list[str]]:
+    """The observatory of a CLS, its points of vigilance, the territories of like structure and their common traits."""
+    communes = read_communes(workshop)
+    classes = population_classes(communes["fdep_score"], communes["pop_municipal"].fillna(0))
+    if around.peers == "commune":
+        values = pd.concat([values, read_large_communes(workshop, around.communes)], ignore_index=True)
+    indicators = [workshop.catalog.indicators[i] for i in territory.indicator_ids()]
+    table = observatory(indicators, workshop.profile, values, around, classes)
+    if table.empty:
+        return table, [], *similar(values, around)
+    found = points_of_vigilance(
+        vigilance_rows(table, territory, workshop.catalog), french.quantity, french.interval, POINTS_PER_AXIS
+    )
+    points = [
+        Vigilance(row.axis, row.sentence, row.reserve, row.indicator_id, row.overall)
+        for row in found.itertuples(index=False)
+    ]
+    return table, points, *similar(values, around)
+
+
+def read_communes(workshop: Workshop) -> pd.DataFrame:
+    """Deprivation score and population of every commune of France, by code."""
+    with duckdb.connect() as db:
+        rows = db.execute(
+            """
+            select zone_code, indicator_id, arg_max(value, period) as value from read_parquet(?)
+            where zone_type = 'commune' and indicator_id in ('fdep_score', 'pop_municipal') group by all
+            """,
+            [str(workshop.storage.values)],
+        ).df()
+    table = rows.pivot(index="zone_code", columns="indicator_id", values="value")
+    return table.reindex(columns=["fdep_score", "pop_municipal"])
+
+
+def read_large_communes(workshop: Workshop, besides: Sequence[str]) -> pd.DataFrame:
+    """The rows of the communes that a CLS of one commune is ranked among."""
+    with duckdb.connect() as db:
+        return db.execute(
+            """
+            select v.* from read_parquet($path) v semi join (
+                select zone_code from read_parquet($path)
+                where indicator_id = 'pop_municipal' and zone_type = 'commune' and value >= $size
+            ) using (zone_code)
+            where zone_type = 'commune' and not list_contains($besides, zone_code)
+            """,
+            {"path": str(workshop.storage.values), "size": PEER_POPULATION, "besides": list(besides)},
+        ).df()
 
 
 def read_values(workshop: Workshop, territory: Territory, membership: pd.DataFrame) -> pd.DataFrame:

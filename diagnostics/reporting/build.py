@@ -55,6 +55,14 @@ KEY_INDICATORS = (
     "ageing_index",
 )
 COVER_SIZE = 5
+VIGILANCE_SIZE = 8
+VIGILANCE_RULE = (
+    "Trois points quand l’écart au repère est défavorable et dépasse ce que le hasard explique, les tests étant "
+    "corrigés pour leur nombre (Benjamini-Hochberg)\u202f; deux points quand, sans intervalle, 80\u202f% des "
+    "territoires comparables font mieux\u202f; deux points quand la situation se dégrade\u202f; un point quand les "
+    "communes les plus défavorisées sont nettement moins bien placées que les autres\u202f; un point est repris aux "
+    "valeurs fragiles, modélisées ou de contexte."
+)
 KEY_SIZE = 10
 MATRIX_WIDTH = 4
 
@@ -72,8 +80,14 @@ def build_report(
     profile: str,
     computed_on: datetime.date,
     outline_svg: str = "",
+    similar: Sequence[str] = (),
+    traits: Sequence[str] = (),
+    observatory: pd.DataFrame | None = None,
 ) -> Report:
     """The report of one CLS.
+
+    `similar`: names of the territories of like structure, nearest first, and the traits they share (`traits`).
+    `observatory`: rank and inequality by indicator (`diagnostics.indicators.reading`), said with each figure.
 
     `values`, `zones`, `membership`: the public tables, all zones of France; `zones` may carry `tncc` (the COG's article
     code) so that « de l’Isère » is written as it should. `maps`: one map an indicator. `outline_svg`: the drawing of
@@ -83,6 +97,7 @@ def build_report(
     facts = Facts(values, place, catalog, profile)
     numbers = SourceNumbers(catalog, sources)
     blocks, map_number = {}, 0
+    read_out = narrative.read_out(observatory, place.peers) if observatory is not None else {}
     portrait_ids = _portrait_ids(territory, catalog)
     for indicator_id in (*portrait_ids, *territory.indicator_ids()):
         block = block_of(catalog.indicators[indicator_id], facts, place, numbers)
@@ -90,7 +105,8 @@ def build_report(
             map_number += 1
             block = replace(block, map=map_of(map_number, maps[indicator_id], block, numbers, territory.cog_year))
         if block:
-            blocks[indicator_id] = block
+            said = " ".join((block.reading, *read_out.get(indicator_id, ())))
+            blocks[indicator_id] = replace(block, reading=said)
     unknown = {i: u for i in territory.indicator_ids() if (u := unknown_of(i, facts, place, blocks.get(i)))}
     key_blocks = _key_blocks(blocks)
     return Report(
@@ -107,6 +123,10 @@ def build_report(
         key_columns=place.benchmarks,
         key_figures=tuple(_key_row(block, place) for block in key_blocks[:KEY_SIZE]),
         finding_rule=FINDING_RULE,
+        vigilance=_first_points(points_of_vigilance) if points_of_vigilance is not None else None,
+        vigilance_rule=VIGILANCE_RULE,
+        similar=tuple(similar),
+        traits=french.listing([catalog.indicators[i].short.lower() for i in traits]),
         portrait=_portrait([blocks[i] for i in portrait_ids if i in blocks], place),
         sections=_sections(territory, blocks, unknown, place, points_of_vigilance or ()),
         iris=_iris(facts, place, blocks),
@@ -116,6 +136,12 @@ def build_report(
         figures=tuple(sorted(facts.all, key=lambda f: (f.indicator_id, *zone_order(f.zone), f.period))),
         dictionary=tuple(_term(i, catalog, profile) for i in facts.indicator_ids()),
     )
+
+
+def _first_points(points: Sequence[Vigilance]) -> tuple[Vigilance, ...]:
+    """The first points of the whole CLS: an indicator that several axes share is said once."""
+    once = {point.indicator_id or point.sentence: point for point in sorted(points, key=lambda p: -p.overall)}
+    return tuple(sorted(once.values(), key=lambda p: p.overall)[:VIGILANCE_SIZE])
 
 
 # --- sections --------------------------------------------------------------------------------------------------------

@@ -41,12 +41,16 @@ class MapFile:
 
 @dataclass(frozen=True)
 class Vigilance:
-    """A point of vigilance of one axis: the analyst's sentence and the reserve that goes with it."""
+    """A point of vigilance of one axis: the analyst's sentence and the reserve that goes with it.
+
+    `overall` is its rank in the whole CLS (1 = first); one indicator has the same in every axis.
+    """
 
     axis_id: str
     sentence: str
     reserve: str = ""
     indicator_id: str = ""
+    overall: int = 1
 
 
 @dataclass(frozen=True)
@@ -273,6 +277,10 @@ class Report:
     key_columns: tuple[Zone, ...]
     key_figures: tuple[KeyRow, ...]
     finding_rule: str
+    vigilance: tuple[Vigilance, ...] | None  # the first of the whole CLS; None when they were not looked for
+    vigilance_rule: str
+    similar: tuple[str, ...]  # territories of like structure, nearest first
+    traits: str
     portrait: Section
     sections: tuple[Section, ...]
     iris: tuple[Matrix, ...]

@@ -5,9 +5,12 @@ Pure functions of names and numbers. Numbers go through `diagnostics.french` onl
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable
+
+import pandas as pd
 
 from diagnostics import french
 from diagnostics.catalog.models import Formula, ShareOverThreshold, Term
@@ -185,6 +188,53 @@ def reliability_words(reliability: str, period: str, coverage: float | None) -> 
     if reliability == "incomplete" and coverage is not None:
         return f"donnée incomplète : couvre {coverage_words(coverage)} de la population"
     return RELIABILITY[reliability]
+
+
+PEERS = {
+    "epci": "intercommunalités de France",
+    "commune": "communes de France de 5 000 habitants ou plus",
+    "departement": "départements",
+}
+
+
+def read_out(observatory: pd.DataFrame, peers: str) -> dict[str, tuple[str, ...]]:
+    """indicator -> what the observatory says of its figure: rank in France, inequality inside."""
+    return {
+        row["indicator_id"]: tuple(
+            text
+            for text in (_rank_words(row, "departement" if row["zone_name"] else peers), _inside_words(row))
+            if text
+        )
+        for row in observatory.to_dict("records")
+    }
+
+
+def _rank_words(row: dict, peers: str) -> str:
+    """« 412e sur 1 255 intercommunalités de France, de la plus à la moins favorable (entre 280e et 610e). »"""
+    if pd.isna(row["rank"]) or row["ranked"] < 2:
+        return ""
+    place, low, high = (math.floor(row[name]) for name in ("rank", "rank_low", "rank_high"))
+    doubt = (
+        f" (entre {ordinal(low)} et {ordinal(high)}, compte tenu de l’intervalle)"
+        if (low, high) != (place, place)
+        else ""
+    )
+    order = "du plus au moins favorable" if peers == "departement" else "de la plus à la moins favorable"
+    return f"Rang en France : {ordinal(place)} sur {french.number(row['ranked'])} {PEERS[peers]}, {order}{doubt}."
+
+
+def ordinal(rank: int) -> str:
+    return f"{french.number(rank)}{'er' if rank == 1 else 'e'}"
+
+
+def _inside_words(row: dict) -> str:
+    if not row["unequal"] or row["direction"] == "neutral":
+        return ""
+    worse = (row["sii"] > 0) == (row["direction"] == "higher_is_worse")
+    return (
+        "À l’intérieur du territoire, les communes les plus défavorisées sont nettement "
+        f"{'moins' if worse else 'plus'} bien placées que les autres."
+    )
 
 
 def coverage_words(coverage: float) -> str:

@@ -74,6 +74,11 @@ class Place:
         return Zone(zone_type, code, name, narrative.of(name, zone_type, tncc if isinstance(tncc, str) else None), role)
 
     @property
+    def peers(self) -> str:
+        """The zones among which the territory is ranked."""
+        return "commune" if len(self.commune_codes) == 1 else "epci"
+
+    @property
     def main(self) -> Zone:
         """What findings compare with: the région, or France when the territory spreads over several."""
         regions = [zone for zone in self.benchmarks if zone.type == "region"]
