@@ -1,10 +1,13 @@
-"""What every test may ask for: the real files, where they are, and the data files of the packages."""
+"""What every test may ask for: the real files, the data files of the packages, the products of the embedded profile."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from upath import UPath
 
@@ -36,3 +39,25 @@ def package(tmp_path_factory) -> dict[str, pd.DataFrame]:
         d.id: pd.read_csv(fetch(source, d, storage).path, dtype=str, keep_default_na=False, compression="xz")
         for d in source.of_profile("embedded")
     }
+
+
+@pytest.fixture(scope="session")
+def embedded_data(tmp_path_factory):
+    """A data folder in which the real command ran for one territory. Tests read it, and write elsewhere.
+
+    Workers of pytest-xdist share it: the first makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "embedded_products"
+    home.mkdir(exist_ok=True)
+    root = Path(__file__).resolve().parents[1]
+    with FileLock(home / "lock"):
+        if not (home / "made").exists():
+            (home / "dagster.yaml").write_text((root / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+            env = {k: v for k, v in os.environ.items() if not k.startswith("DIAGNOSTIC_")}
+            env |= {"DIAGNOSTIC_DATA": str(home / "data"), "DAGSTER_HOME": str(home)}
+            command = [sys.executable, "-m", "pipelines.cli", "run", "saint-egreve"]
+            made = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=900, check=False)
+            assert made.returncode == 0, made.stderr[-3000:]
+            (home / "made").touch()
+    return home / "data"
