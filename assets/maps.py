@@ -66,7 +66,10 @@ def draw(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metadat
     metadata = {
         "Cartes": dg.MetadataValue.int(len(drawn)),
         "Dossier": dg.MetadataValue.path(str(folder)),
-        **{f"Carte : {i}": preview(folder / f"{i}.png", alt) for i, alt in list(drawn.items())[:3]},
+        **{
+            f"Carte : {workshop.catalog.indicators[i].label}": preview(folder / f"{i}.png", alt)
+            for i, alt in list(drawn.items())[:3]
+        },
     }
     return metadata, stamp
 

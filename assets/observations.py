@@ -73,6 +73,7 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
             asset_key=key,
             passed=not failed,
             severity=dg.AssetCheckSeverity.ERROR,
+            description=_verdict(results),
             metadata=_explain(results),
         )
         if failed:
@@ -93,10 +94,19 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
     return observations
 
 
+def _verdict(results) -> str:
+    """What a reader must know before opening anything."""
+    failed = [r for r in results if not r.passed]
+    if not failed:
+        return f"{count(len(results), 'clause')} de la carte : toutes tenues."
+    broken = " ; ".join(f"{r.name} : {r.detail}" for r in failed[:5])
+    return f"{count(len(failed), 'clause')} non tenue{'s' if len(failed) > 1 else ''} sur {len(results)}. {broken}"
+
+
 def _explain(results) -> dict[str, dg.MetadataValue]:
     lines = ["| contrôle | résultat | détail |", "|---|---|---|"]
     lines += [f"| {r.name} | {'réussi' if r.passed else '**échec**'} | {r.detail} |" for r in results]
-    metadata = {"Contrôles": dg.MetadataValue.md("\n".join(lines))}
+    metadata = {"Constat": _verdict(results), "Contrôles": dg.MetadataValue.md("\n".join(lines))}
     for result in results:
         if not result.passed and result.failed_rows is not None:
             preview = result.failed_rows.head(20).to_markdown(index=False)

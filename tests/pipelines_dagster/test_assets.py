@@ -49,7 +49,7 @@ def test_pages_show_rows_schema_source_and_map(tiny_project, instance):
     assert "VALEUR" in observed["Variables"].value
     lineage = metadata["indicators/values"]["dagster/column_lineage"].value.deps_by_column
     assert POPULATION_KEY in {d.asset_key for d in lineage["value"]}
-    assert "data:image/png;base64," in metadata["territories/maps"]["Carte : pharmacy_density_10k"].value
+    assert "data:image/png;base64," in metadata["territories/maps"]["Carte : Densité de pharmacies"].value
     assert metadata["raw/population"]["Dernier millésime"].value == "2023"
 
 
@@ -74,7 +74,7 @@ def test_a_broken_total_leaves_the_former_product_and_stops_what_follows(tiny_pr
     check = checks_of(result)["observations/population", "contrat"]
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.ERROR
-    assert "trouvé" in check.metadata["Contrôles"].value
+    assert "trouvé" in check.metadata["Constat"].value
     assert "indicators/values" not in {e.asset_key.to_user_string() for e in result.get_asset_materialization_events()}
     assert all(path.read_bytes() == content for path, content in kept.items())
 
