@@ -23,7 +23,7 @@ SAMPLE = 2_000
 
 
 def run() -> list[dict]:
-    """One line per measure: `name, seconds, peer_seconds, ratio` (peer / ours), `limit` (s), `memory_mb` when told."""
+    """One line per measure: `name, seconds, peer_seconds, ratio` (ours / peer's), `limit` (s), `memory_mb` if told."""
     generator = np.random.default_rng(0)
     return [
         _intervals(generator, "intervals of every indicator and zone of France", ZONES * INDICATORS, 3.0),
@@ -46,7 +46,10 @@ def _seconds(work: Callable[[], object], times: int = 3) -> float:
 
 
 def _line(name: str, seconds: float, peer: float, limit: float, memory: float | None = None) -> dict:
-    line = {"name": name, "seconds": seconds, "peer_seconds": peer, "ratio": peer / seconds, "limit": limit}
+    line = {
+        "name": name, "seconds": seconds, "peer_seconds": peer, "ratio": seconds / peer,
+        "limit": limit, "limit_on": "seconds",
+    }  # fmt: skip
     return line if memory is None else line | {"memory_mb": memory}
 
 

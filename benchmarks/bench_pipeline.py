@@ -1,0 +1,283 @@
+"""The whole pipeline on the mirror profile: figures of France, deliverables of one CLS, what a second run costs.
+
+`run()` gives one dictionary per case: `name`, `seconds`, `peer_seconds` (None without a peer), `ratio` (seconds over
+the peer's), `limit` and `limit_on` (`seconds` or `ratio`), `memory_mb` and `memory_limit_mb` where memory is held.
+Every case runs in a fresh process, in a folder of its own that is removed at the end; products of the project are
+neither read nor touched.
+"""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from diagnostics.catalog import Catalog, load_catalog
+from diagnostics.geography.stored import read_reference
+from diagnostics.indicators import build_facts, compute, needed_variables, reference_population
+from diagnostics.workshop import Workshop
+
+ROOT = Path(__file__).resolve().parents[1]
+MIRROR = Path(os.environ.get("DIAGNOSTIC_MIRROR", ROOT.parent / "shared" / "open-data"))
+TERRITORY = "val-de-lorraine"
+SMALL_SOURCE = "spf_odisse_departements"
+
+FIRST_INDICATORS = [
+    "pop_municipal",
+    "pop_density",
+    "pop_growth_annual",
+    "commune_size_median",
+    "rural_pop_share",
+    "birth_rate_crude",
+    "death_rate_crude",
+    "age_share_65plus",
+    "age_share_75plus",
+    "age_share_80plus",
+    "ageing_index",
+    "old_old_index",
+    "living_alone_80plus",
+    "one_person_household_share",
+    "single_parent_household_share",
+    "income_median_uc",
+    "poverty_rate_60",
+    "unemployment_rate_rp",
+    "social_housing_share",
+    "household_no_car_share",
+    "edi_q5_pop_share",
+    "apl_gp",
+    "apl_gp_65",
+    "apl_gp_retirement_gap",
+    "apl_gp_under25_pop_share",
+    "apl_nurse",
+    "apl_dentist",
+    "apl_midwife",
+    "pharmacy_density_10k",
+    "pharmacy_none_pop_share",
+    "msp_count",
+    "emergency_count",
+    "nurse_zoning_pop_share",
+    "radon_class3_pop_share",
+    "apa_rate_60plus",
+]
+"""The indicators that the diagnostic began with: the limits of time and memory were set on them."""
+
+
+def run() -> list[dict]:
+    """Every case; a single skipped one when there is no mirror."""
+    if not MIRROR.is_dir():
+        return [{"name": "pipeline, mirror profile", "skipped": f"no mirror folder at {MIRROR.name}"}]
+    with tempfile.TemporaryDirectory() as name:
+        environment = _environment(Path(name))
+        before = dict(os.environ)
+        os.environ.update(environment)
+        try:
+            return _cases()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    home = folder / "home"
+    home.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", home)
+    return {
+        "DIAGNOSTIC_MIRROR": str(MIRROR),
+        "DIAGNOSTIC_DATA": str(folder / "data"),
+        "DIAGNOSTIC_PROFILE": "mirror",
+        "DAGSTER_HOME": str(home),
+    }
+
+
+def _cases() -> list[dict]:
+    _alone(_fetch)
+    figures, figures_memory = _alone(_figures)
+    deliverables, memory = _alone(_deliverables)
+    plain, _ = _alone(_deliverables_without_dagster)
+    full = figures + deliverables
+    refresh, refresh_memory = _alone(_refresh)
+    first, first_memory = _alone(_first_indicators)
+    ours, theirs = _alone(_engine_and_pandas, timed=False)
+    return [
+        _case("from the raw files to every figure of France", figures, memory=figures_memory),
+        _case("35 first indicators, facts to figures", first, limit=15, memory=first_memory, memory_limit=2000),
+        _case("engine against plain pandas, ratios of the 35", ours, theirs, limit=1.0, limit_on="ratio"),
+        _case(f"deliverables of one CLS ({TERRITORY})", deliverables, limit=45, memory=memory),
+        _case("the same deliverables, Dagster against plain calls", deliverables, plain, limit=1.2, limit_on="ratio"),
+        _case("second run, nothing changed (command included)", _command(SECOND_RUN), limit=5),
+        _case("code location loaded (Python included)", _command(CODE_LOCATION), limit=4),
+        _case(
+            "one small source moved, against everything", refresh, full, limit=0.2, limit_on="ratio",
+            memory=refresh_memory,
+        ),
+    ]  # fmt: skip
+
+
+def _case(
+    name: str,
+    seconds: float,
+    peer: float | None = None,
+    *,
+    limit: float | None = None,
+    limit_on: str = "seconds",
+    memory: float | None = None,
+    memory_limit: float | None = None,
+) -> dict:
+    return {
+        "name": name, "seconds": seconds, "peer_seconds": peer, "ratio": seconds / peer if peer else None,
+        "limit": limit, "limit_on": limit_on, "memory_mb": memory, "memory_limit_mb": memory_limit,
+    }  # fmt: skip
+
+
+def _alone(function: Callable, *, timed: bool = True) -> tuple[float, float]:
+    """Seconds and peak memory (MB) of one call in a fresh process; or what it returns, when it times itself."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_timed if timed else function, (function,) if timed else ())
+
+
+def _timed(function: Callable) -> tuple[float, float]:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+SECOND_RUN = ["-m", "pipelines.cli", "run", TERRITORY, "--profile", "mirror"]
+CODE_LOCATION = ["-c", "import pipelines.definitions"]
+
+
+def _command(arguments: list[str]) -> float:
+    """The better of two calls: the first one may have to compile a module or warm the disk."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+# --- what each process does ------------------------------------------------------------------------------------------
+
+
+def _fetch() -> None:
+    """Raw files at hand before anything is timed: the mirror's, and the two packages'."""
+    workshop = Workshop.from_environment()
+    for dataset in workshop.sources:
+        workshop.fetch(dataset)
+
+
+def _figures() -> None:
+    from pipelines.run import run as bring  # noqa: PLC0415
+
+    bring(Workshop.from_environment(), [])
+
+
+def _deliverables() -> None:
+    from pipelines.run import run as bring  # noqa: PLC0415
+
+    bring(Workshop.from_environment(), [TERRITORY])
+
+
+def _deliverables_without_dagster() -> None:
+    """The functions that the assets of a territory call, one after the other."""
+    from assets.changes import keep_and_compare  # noqa: PLC0415
+    from assets.maps import draw  # noqa: PLC0415
+    from assets.products import pack  # noqa: PLC0415
+    from assets.reports import write  # noqa: PLC0415
+
+    workshop = Workshop.from_environment()
+    for produce in (draw, write, pack, keep_and_compare):
+        produce(workshop, workshop.catalog.territory(TERRITORY))
+
+
+def _refresh() -> None:
+    """A source whose card says something new is a source that moved: what depends on it is stale."""
+    from pipelines.run import run as bring  # noqa: PLC0415
+
+    catalog = load_catalog()
+    source = catalog.sources[SMALL_SOURCE]
+    moved = source.model_copy(update={"notes": f"{source.notes} Nouvelle édition."})
+    catalog = Catalog(catalog.folder, catalog.sources | {SMALL_SOURCE: moved}, catalog.themes, catalog.territories)
+    bring(Workshop(catalog, "mirror"), [TERRITORY])
+
+
+def _first_indicators() -> None:
+    workshop = Workshop(_catalogue_of(FIRST_INDICATORS), "mirror")
+    _compute(workshop, (carried.observations for carried in _facts(workshop)))
+
+
+def _engine_and_pandas() -> tuple[float, float]:
+    """Seconds of the engine and of the plain way on the same facts, already at the pivot."""
+    workshop = Workshop(_catalogue_of(FIRST_INDICATORS), "mirror")
+    ratios = [i.id for i in workshop.catalog.indicators.values() if i.formula_for("mirror").kind in ("ratio", "sum")]
+    workshop = Workshop(_catalogue_of(ratios), "mirror")
+    frames = [carried.observations for carried in _facts(workshop)]
+    start = time.perf_counter()
+    _compute(workshop, frames)
+    middle = time.perf_counter()
+    _plain_pandas(workshop, frames)
+    return middle - start, time.perf_counter() - middle
+
+
+def _catalogue_of(names: list[str]) -> Catalog:
+    catalog = load_catalog()
+    themes = {
+        key: theme.model_copy(update={"indicators": [i for i in theme.indicators if i.id in names]})
+        for key, theme in catalog.themes.items()
+    }
+    return Catalog(catalog.folder, catalog.sources, themes, catalog.territories)
+
+
+def _facts(workshop: Workshop):
+    return build_facts(
+        workshop.read_observations(needed_variables(workshop.catalog, "mirror")),
+        workshop.sources.values(),
+        read_reference(workshop.storage.geography),
+        reference_population(workshop.catalog, "mirror"),
+    )
+
+
+def _compute(workshop: Workshop, frames) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    table = compute(workshop.catalog, "mirror", frames, workshop.read_membership(), versions={}, computed_at=now)
+    assert table.num_rows
+
+
+def _plain_pandas(workshop: Workshop, frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Sums by zone of the numerator and the denominator, then their quotient: no interval, flag nor coverage."""
+    facts = pd.concat([frame.astype({"geo_code": "str", "variable": "str", "period": "str"}) for frame in frames])
+    facts = facts.set_index(["variable", "period"]).sort_index()
+    membership = workshop.read_membership()
+    links = membership[membership["child_type"] == "commune"].rename(columns={"child_code": "geo_code"})
+    done = []
+    for indicator in workshop.catalog.indicators.values():
+        if not workshop.catalog.is_computable(indicator, "mirror"):
+            continue
+        sums = {}
+        for role, terms in indicator.formula_for("mirror").roles().items():
+            level = "departement" if indicator.nature == "context" else "commune"
+            parts = []
+            for term in terms:
+                rows = facts.loc[[(term.variable, term.period)]]
+                rows = rows[rows["geo_type"] == level]
+                parts.append(rows.set_index("geo_code")["value"] * term.coefficient)
+            known = sum(parts[1:], parts[0]).rename("value").reset_index()
+            sums[role] = known.merge(links, on="geo_code").groupby(["parent_type", "parent_code"])["value"].sum()
+        figure = pd.DataFrame(sums)
+        figure["value"] = figure["numerator"] / figure.get("denominator", 1.0)
+        done.append(figure.assign(indicator_id=indicator.id))
+    return pd.concat(done)
+
+
+if __name__ == "__main__":
+    for case in run():
+        print(case)
