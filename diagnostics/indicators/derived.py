@@ -134,7 +134,8 @@ def _per_inhabitant(inputs: Inputs, values: pd.Series, multiplier: float, method
     # The file has no line for 68 communes: their zones are covered less than it can tell.
     coverage = (sums["known"] / sums["people"]).where(sums["people"] > 0)
     complete = coverage >= PUBLISHABLE
-    value = (multiplier * sums["part"] / sums["known"].where(sums["known"] > 0)).where(complete)
+    # A mean that is zero by construction is zero, not the last digit of a sum.
+    value = (multiplier * sums["part"] / sums["known"].where(sums["known"] > 0)).where(complete).round(9)
     return sums.assign(
         numerator=sums["part"].where(complete) if multiplier != 1 else np.nan,
         denominator=sums["known"].where(complete),

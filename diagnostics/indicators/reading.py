@@ -154,7 +154,9 @@ def vigilance_rows(table: pd.DataFrame, territory: Territory, catalog: Catalog) 
         for i in dict.fromkeys((*axis.indicators, *axis.complementary))
     ]  # fmt: skip
     columns = ["axis", "indicator_id", "label", "unit", "decimals", "reserve"]
-    return pd.DataFrame(cards, columns=columns).merge(table, on="indicator_id", how="inner")
+    rows = pd.DataFrame(cards, columns=columns).merge(table, on="indicator_id", how="inner")
+    # The reserve of a figure of context already says that it does not describe the territory.
+    return rows.assign(reserve=rows["reserve"].where(rows["zone_name"] == "", ""))
 
 
 def similar(values: pd.DataFrame, around: Around, count: int = SIMILAR) -> tuple[pd.DataFrame, list[str]]:

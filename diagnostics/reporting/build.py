@@ -126,7 +126,9 @@ def build_report(
         vigilance=_first_points(points_of_vigilance) if points_of_vigilance is not None else None,
         vigilance_rule=VIGILANCE_RULE,
         similar=tuple(similar),
-        traits=french.listing([catalog.indicators[i].short.lower() for i in traits]),
+        traits=french.listing(
+            [catalog.indicators[i].short[:1].lower() + catalog.indicators[i].short[1:] for i in traits]
+        ),
         portrait=_portrait([blocks[i] for i in portrait_ids if i in blocks], place),
         sections=_sections(territory, blocks, unknown, place, points_of_vigilance or ()),
         iris=_iris(facts, place, blocks),

@@ -163,7 +163,7 @@ def gap_words(value: float, benchmark: float, *, unit: str, decimals: int, than:
     if "%" in unit:
         points = "point" if abs(difference) < 2 else "points"
         return f"{french.number(abs(difference), decimals)}{french.NO_BREAK}{points} {more}{_que(than)}"
-    if benchmark <= 0:
+    if round(benchmark, decimals) <= 0 or unit == "score":
         return f"{french.quantity(abs(difference), unit, decimals)} {more}{_que(than)}"
     share = abs(value / benchmark - 1) * 100
     return f"{french.quantity(share, '%', 0 if share >= 1 else 1)} {more}{_que(than)}"
@@ -191,10 +191,14 @@ def reliability_words(reliability: str, period: str, coverage: float | None) -> 
 
 
 PEERS = {
-    "epci": "intercommunalités de France",
-    "commune": "communes de France de 5 000 habitants ou plus",
+    "epci": "intercommunalités",
+    "commune": "communes de 5 000 habitants ou plus",
     "departement": "départements",
 }
+
+
+UNTELLING = 0.8
+"""Share of the ranks that an interval may allow before the rank is not worth a word."""
 
 
 def read_out(observatory: pd.DataFrame, peers: str) -> dict[str, tuple[str, ...]]:
@@ -210,21 +214,22 @@ def read_out(observatory: pd.DataFrame, peers: str) -> dict[str, tuple[str, ...]
 
 
 def _rank_words(row: dict, peers: str) -> str:
-    """« 412e sur 1 255 intercommunalités de France, de la plus à la moins favorable (entre 280e et 610e). »"""
-    if pd.isna(row["rank"]) or row["ranked"] < 2:
+    """« Rang en France : 412e sur 1 255 intercommunalités, de la plus à la moins favorable (entre …). »
+
+    Nothing when the interval allows nearly every rank: such a rank would say nothing.
+    """
+    if pd.isna(row["rank"]) or row["ranked"] < 2 or row["rank_high"] - row["rank_low"] > UNTELLING * row["ranked"]:
         return ""
     place, low, high = (math.floor(row[name]) for name in ("rank", "rank_low", "rank_high"))
-    doubt = (
-        f" (entre {ordinal(low)} et {ordinal(high)}, compte tenu de l’intervalle)"
-        if (low, high) != (place, place)
-        else ""
-    )
+    doubtful = pd.notna(row["ci_low"]) and low < high
+    doubt = f" (entre la {ordinal(low)} et la {ordinal(high)} place, compte tenu de l’intervalle)" if doubtful else ""
     order = "du plus au moins favorable" if peers == "departement" else "de la plus à la moins favorable"
-    return f"Rang en France : {ordinal(place)} sur {french.number(row['ranked'])} {PEERS[peers]}, {order}{doubt}."
+    where = row["zone_name"] or "Rang en France"
+    return f"{where} : {ordinal(place)} sur {french.number(row['ranked'])} {PEERS[peers]}, {order}{doubt}."
 
 
 def ordinal(rank: int) -> str:
-    return f"{french.number(rank)}{'er' if rank == 1 else 'e'}"
+    return f"{french.number(rank)}{'re' if rank == 1 else 'e'}"
 
 
 def _inside_words(row: dict) -> str:
