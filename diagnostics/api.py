@@ -383,9 +383,9 @@ def scenario_access(
 # --- what the functions above share ----------------------------------------------------------------------------------
 
 
-def _query(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
+def _query(sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
     with database.connect() as db:
-        return db.execute(sql, parameters).df()
+        return db.sql(sql, params=parameters).to_arrow_table().to_pandas()
 
 
 def _rows_of(indicator_id: str) -> pd.DataFrame:
