@@ -26,7 +26,7 @@ GROUP_INDICATORS = "g4_indicateurs"
 GROUP_MAPS = "g5_cartes"
 GROUP_REPORTS = "g6_rapports"
 GROUP_PRODUCTS = "g7_produits"
-GROUP_FOLLOW_UP = "g7_suivi"
+GROUP_FOLLOW_UP = "g8_suivi"
 
 FROM_WORKSHOP = {"workshop"}
 """Every asset works in the `Workshop` that `pipelines/resources.py` provides."""
