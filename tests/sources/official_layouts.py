@@ -569,6 +569,11 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
     ("insee_passage_cog2025", "plm_official"): membership,
     ("insee_passage_cog2025", "zonages_official"): membership,
     ("dgcl_epci", "epci_membership_official"): epci,
+    ("anct_grilles", "densite_official"): lambda: workbook({
+        "Lisez-moi": [["Grille"]],
+        "Grille_Densite": [["Grille communale"], ["Insee"], [], [],
+                           ["CODGEO", "LIBGEO", "DENS", "LIBDENS", "PMUN22"],
+                           *([c, n, 7 if c == "54099" else 1, "x", PEOPLE[c]] for c, n in NAMES.items())]}),
     ("insee_popref", "melodi_2023"): popref,
     ("insee_popref", "ensemble_2023"): lambda: zipped(**{
         "donnees_communes.csv": csv(["COM", "Commune", "PMUN", "PCAP", "PTOT"],

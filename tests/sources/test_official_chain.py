@@ -152,6 +152,7 @@ def test_an_old_geography_reaches_the_commune_that_absorbed_it(values):
         ("household_no_car_share", ("france", "FR"), 100 * 0.08 / 0.45),
         ("birth_rate_crude", ("france", "FR"), 11),
         ("apl_gp", ("commune", "75056"), 3.25),
+        ("rural_pop_share", ("departement", "54"), 100 * 8 / 126),
         ("apl_gp_retirement_gap", ("france", "FR"), 100 * 0.5 / 3.25),
         ("pharmacy_none_pop_share", ("departement", "54"), 100 * 8 / 126),
         ("poverty_rate_60", ("epci", "245400676"), 15.4),

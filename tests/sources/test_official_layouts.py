@@ -60,6 +60,15 @@ def test_documented_layouts_are_of_official_cards():
     assert set(FILES) <= {(source.id, distribution.id) for source, distribution in OFFICIAL}
 
 
+def test_the_list_of_assumptions_names_every_card_nobody_has_seen():
+    page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+    _, _, unseen = page.partition("## Columns nobody of the project has seen")
+    documented = {dataset for dataset, _ in FILES}
+    for source, distribution in OFFICIAL:
+        named = f"`{source.id}`" if source.id not in documented else f"`{source.id}/{distribution.id}`"
+        assert (named in unseen) == ((source.id, distribution.id) not in FILES), named
+
+
 def test_melodi_statuses_are_never_zeros(tmp_path):
     rows = observed("insee_filosofi_2023", "filosofi_cc", tmp_path)
     poverty = rows.loc["f23_poverty_rate"]["status"]
