@@ -337,7 +337,11 @@ def test_an_html_page_served_as_200_is_not_the_file(get, tmp_path, page, path):
         (b"PAR1....", "/pop.parquet", "tronqué"),
         (b'{"type": "FeatureCollection", "features": [{', "/pop.geojson", "tronqué"),
         (gzip.compress(BODY, mtime=0)[:-9], "/pop.csv.gz", "corrompue ou tronquée"),
-        (gzip.compress(BODY, mtime=0)[:20] + b"\xff" * 30 + gzip.compress(BODY)[50:], "/pop.csv.gz", "corrompue ou tronquée"),
+        (
+            gzip.compress(BODY, mtime=0)[:20] + b"\xff" * 30 + gzip.compress(BODY, mtime=0)[50:],
+            "/pop.csv.gz",
+            "corrompue ou tronquée",
+        ),
         (gzip.compress(b"<html>non</html>", mtime=0), "/pop.csv.gz", "html"),
     ],
 )
