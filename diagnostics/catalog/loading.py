@@ -65,9 +65,7 @@ class Catalog:
 
     def table_owners(self, profile: Profile) -> dict[str, str]:
         """table -> the dataset that gives it in `profile`."""
-        return {
-            d.table_name: s.id for s in self.sources.values() for d in s.of_profile(profile) if d.table is not None
-        }
+        return {d.table_name: s.id for s in self.sources.values() for d in s.of_profile(profile) if d.table is not None}
 
     def available_variables(self, profile: Profile) -> dict[str, set[str]]:
         """variable -> periods that the distributions of `profile` can give ({"*"} when read from the file)."""
@@ -174,7 +172,8 @@ def _check_variables(catalog: Catalog) -> None:
             everywhere.setdefault(variable, set()).update(periods)
     for theme in catalog.themes.values():
         for indicator in theme.indicators:
-            for profile, formula in [(None, indicator.formula), *indicator.formulas.items()]:
+            earlier = [(profile, formula) for profile, some in indicator.earlier.items() for formula in some]
+            for profile, formula in [(None, indicator.formula), *indicator.formulas.items(), *earlier]:
                 if formula is None:
                     continue
                 given = available[profile] if profile else everywhere

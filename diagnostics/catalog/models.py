@@ -373,7 +373,8 @@ class Indicator(Card):
     """One figure of the diagnostic: what it says, how it is computed, how it may be shown.
 
     `formula` serves every profile unless `formulas` names one for that profile. An indicator without any formula
-    stands in the catalogue to say why it is not known (`unavailable`).
+    stands in the catalogue to say why it is not known (`unavailable`). `earlier`: the same formula at former vintages,
+    for trends.
 
     `secrecy`: `census` masks shares of fewer than 200 persons; `events` masks fewer than 10 events, and what would give
     them away; `small_counts` masks fewer than 10, of things that are public one by one; `producer`: masked by him.
@@ -391,6 +392,7 @@ class Indicator(Card):
     nature: Literal["observed", "modelled", "context"] = "observed"
     formula: Formula | None = None
     formulas: dict[Profile, Formula] = {}
+    earlier: dict[Profile, list[Formula]] = {}
     unavailable: str | None = None
     method_note: str = ""
     reserve: str = ""

@@ -29,6 +29,8 @@ PUBLISHABLE_COVERAGE = 0.95
 BENCHMARK = ("france", "FR")
 """The zone that the `comparison` column compares with; reports compare with the nearer ones too."""
 
+EARLIER = "~"
+
 REFERENCE_POPULATION = "pop_municipal"
 """The indicator whose variable weighs coverage."""
 
@@ -89,6 +91,12 @@ def compute(
     """
     computable = {
         i.id: (i, i.formula_for(profile)) for i in catalog.indicators.values() if catalog.is_computable(i, profile)
+    }
+    # A former vintage is computed like an indicator of its own, and bears the name of the indicator in the table.
+    computable |= {
+        f"{name}{EARLIER}{n}": (indicator.model_copy(update={"id": f"{name}{EARLIER}{n}"}), formula)
+        for name, (indicator, _) in computable.items()
+        for n, formula in enumerate(indicator.earlier.get(profile, ()))
     }
     summed = {name: pair for name, pair in computable.items() if pair[1].kind != "derived"}
     with duckdb.connect() as db:
@@ -436,7 +444,7 @@ def _finish(
         given_up = np.isin(rows["rank"], secondary.get(name, []))
         said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], given_up)
         constant = {
-            "indicator_id": name,
+            "indicator_id": name.partition(EARLIER)[0],
             "unit": computable[name][0].unit,
             "dataset_ids": ",".join(datasets.get(name, [])),
             "source_version": ";".join(versions[d] for d in datasets.get(name, []) if d in versions),

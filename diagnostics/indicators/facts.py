@@ -57,7 +57,7 @@ def with_zeros(observations: pd.DataFrame, listed: Collection[str], reference: R
 def needed_variables(catalog: Catalog, profile: Profile) -> list[str]:
     """The variables that the formulas of a profile name, and those that weigh them through a merger."""
     names = {t.variable for i in catalog.indicators.values() if catalog.is_computable(i, profile)
-             for t in i.formula_for(profile).terms()}  # fmt: skip
+             for formula in (i.formula_for(profile), *i.earlier.get(profile, ())) for t in formula.terms()}  # fmt: skip
     rules = {name: v.carry for source in catalog.sources.values() for name, v in source.variables.items()}
     return sorted(names | {rules[name].partition(":")[2] for name in names} - {""})
 

@@ -21,6 +21,7 @@ LOGARITHMIC = ("pop_municipal", "pop_density")
 SIMILAR = 8
 MINIMUM_TRAITS = 3
 OWN = "cls"
+CENSUS_GAP = 5
 SAME = ("value", "ci_low", "ci_high", "numerator", "denominator", "reliability", "period")
 
 Key = tuple[str, str]
@@ -51,7 +52,8 @@ def observatory(
 
     `values`: rows of the public table (the zones of `around`, its communes, every peer); `classes`: class of
     deprivation of its communes. Columns: `indicator_id`, those of `SAME`, `zone_name` (for context), `benchmark,
-    benchmark_name, p_value, p_adjusted` (Benjamini-Hochberg over the whole table), `comparison`, `rank, rank_low,
+    benchmark_name, p_value, p_adjusted` (Benjamini-Hochberg over the whole table), `comparison`, `trend,
+    trend_from, trend_to` (years), `rank, rank_low,
     rank_high, ranked, position` (0: the best of the peers), `sii, sii_low, sii_high, rii, unequal`.
     """
     known = values[values["value"].notna()]
@@ -59,7 +61,7 @@ def observatory(
     rows = [row for row in rows if row is not None]
     if not rows:
         return pd.DataFrame(columns=["indicator_id"])
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).astype({"trend_from": "Int64", "trend_to": "Int64"})
     table["p_adjusted"] = comparison.benjamini_hochberg(table["p_value"])
     table["comparison"] = comparison.compare(
         table["value"],
@@ -83,6 +85,7 @@ def _row(indicator: Indicator, mine: pd.DataFrame, around: Around, classes: pd.S
     if own is None:
         return None
     target, target_name = (("france", "FR"), "France") if context else (around.benchmark, around.benchmark_name)
+    moved = _trend(mine[keys.isin([(own["zone_type"], own["zone_code"])])], indicator, formula)
     mine, keys = mine[mine["period"] == own["period"]], keys[(mine["period"] == own["period"]).to_numpy()]
     other = mine.loc[keys.isin([target]), "value"]
     benchmark = float(other.iloc[0]) if len(other) else np.nan
@@ -90,6 +93,7 @@ def _row(indicator: Indicator, mine: pd.DataFrame, around: Around, classes: pd.S
     row = {"indicator_id": indicator.id, "direction": indicator.direction, **{name: own[name] for name in SAME}}
     row |= {"zone_name": around.departement_name if context else "", "benchmark": benchmark}
     row |= {"benchmark_name": target_name, "p_value": _p_value(own, benchmark, indicator, formula)}
+    row |= moved
     row |= _rank(own, peers, indicator.direction)
     members = mine[(mine["zone_type"] == "commune") & mine["zone_code"].isin(around.communes)]
     return row | _inequality(members, classes, formula)
@@ -111,6 +115,18 @@ def _p_value(own: pd.Series, benchmark: float, indicator: Indicator, formula) ->
     if indicator.interval == "byar":
         return float(comparison.poisson_test(count, benchmark / multiplier * total)[0])
     return np.nan
+
+
+def _trend(own: pd.DataFrame, indicator: Indicator, formula) -> dict:
+    """The trend marker over the vintages of a ratio of counts, five years apart at least (census surveys overlap)."""
+    none = {"trend": "not_tested", "trend_from": None, "trend_to": None}
+    own = own[own["period"].str.fullmatch(r"\d{4}") & own["numerator"].notna()]
+    if formula.kind != "ratio" or indicator.direction == "neutral" or own["period"].nunique() < 2:
+        return none
+    table = own[["numerator", "denominator"]].assign(zone="cls", period=own["period"].astype(int))
+    kind = "proportion" if indicator.unit == "%" else "rate"
+    found = comparison.trend(table, indicator.direction, kind, minimum_gap=CENSUS_GAP).iloc[0]
+    return {"trend": found["trend"], "trend_from": table["period"].min(), "trend_to": table["period"].max()}
 
 
 def _rank(own: pd.Series, peers: pd.DataFrame, direction: str) -> dict[str, float]:

@@ -115,7 +115,7 @@ def _sentence(row: dict, quantity: Quantity, interval: Interval) -> str:
     shown = quantity(row["value"], row["unit"], row["decimals"])
     bounds = interval(row["ci_low"], row["ci_high"], row["decimals"])
     parts = []
-    if row["worse"] or row["distant"]:
+    if (row["worse"] or row["distant"]) and not pd.isna(row["benchmark"]):
         side = "au-dessus" if row["value"] > row["benchmark"] else "au-dessous"
         firm = "significativement " if row["worse"] else ""
         reference = quantity(row["benchmark"], row["unit"], row["decimals"])

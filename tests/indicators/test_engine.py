@@ -316,3 +316,15 @@ def test_a_masked_count_takes_another_one_with_it_so_that_no_total_gives_it_away
         assert shown.loc[("commune", "01003"), "reliability"] == "ok"
         assert shown.loc[("epci", "A"), "numerator"] == 64
         assert shown.loc[("france", "FR"), "numerator"] == 214
+
+
+def test_a_former_vintage_of_an_indicator_bears_its_name_and_its_own_period():
+    formula = {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022", "multiplier": 100}
+    former = {"kind": "ratio", "numerator": "old@2016", "denominator": "people@2022", "multiplier": 100}
+    share = indicator("share", formula, earlier={"mirror": [former]})
+    rows = [commune("old", c, 50.0) for c in PARENTS] + [commune("old", c, 20.0, period="2016") for c in PARENTS]
+    table = compute(
+        catalog_of(share), "mirror", [facts_of(PEOPLE + rows)], members(PARENTS), versions={}, computed_at=NOW
+    ).to_pandas()
+    france = table[(table["indicator_id"] == "share") & (table["zone_type"] == "france")].set_index("period")
+    assert france["numerator"].to_dict() == {"2022": 150, "2016": 60}

@@ -149,3 +149,12 @@ def test_nothing_is_similar_to_a_territory_whose_structure_is_unknown():
     found, used = similar(values, AROUND)
     assert found.empty
     assert used == []
+
+
+def test_a_share_that_grew_between_two_censuses_is_worsening_and_says_since_when():
+    now, before = country(own=300.0), rows("share", "cls", {"essai": 220.0}).assign(period="2016")
+    card = indicator("share", interval="wilson")
+    row = observatory([card], "mirror", pd.concat([now, before]), AROUND, CLASSES).iloc[0]
+    assert (row["trend"], row["trend_from"], row["trend_to"]) == ("worsening", 2016, 2022)
+    near = before.assign(period="2019")
+    assert observatory([card], "mirror", pd.concat([now, near]), AROUND, CLASSES).iloc[0]["trend"] == "not_tested"
