@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
@@ -429,18 +430,26 @@ def save(figure: Figure, folder: UPath | FilePath, stem: str) -> tuple[UPath, UP
     the same where the typeface is not installed.
     """
     targets = (UPath(folder) / f"{stem}.png", UPath(folder) / f"{stem}.svg")
-    with replacing(targets[0]) as temporary, temporary.open("wb") as stream:
-        _indexed(figure).save(stream, format="png", dpi=(sheet.DPI, sheet.DPI))
+    pixels = _pixels(figure)
     settings = {"svg.hashsalt": "diagnostic-cls", "svg.fonttype": "path"}
-    with matplotlib.rc_context(settings), replacing(targets[1]) as temporary, temporary.open("wb") as stream:
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Title": figure.get_label()})
+    # Pillow lets go of the interpreter while it looks for 256 colours: the letters of the SVG are drawn meanwhile.
+    with ThreadPoolExecutor(1) as beside:
+        image = beside.submit(_write_png, pixels, targets[0])
+        with matplotlib.rc_context(settings), replacing(targets[1]) as temporary, temporary.open("wb") as stream:
+            figure.savefig(stream, format="svg", metadata={"Date": None, "Title": figure.get_label()})
+        image.result()
     return targets
 
 
-def _indexed(figure: Figure) -> Image.Image:
-    """The page in 256 colours: its flat ones stay exact, and the file weighs a third, which counts in a report."""
+def _pixels(figure: Figure) -> Image.Image:
     raw = io.BytesIO()
     figure.savefig(raw, format="rgba", dpi=sheet.DPI)
     size = tuple(int(side) for side in figure.bbox.size)
-    drawn = Image.frombuffer("RGBA", size, raw.getbuffer(), "raw", "RGBA", 0, 1).convert("RGB")
-    return drawn.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return Image.frombuffer("RGBA", size, raw.getbuffer(), "raw", "RGBA", 0, 1)
+
+
+def _write_png(pixels: Image.Image, target: UPath) -> None:
+    """The page in 256 colours: its flat ones stay exact, and the file weighs a third, which counts in a report."""
+    drawn = pixels.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    with replacing(target) as temporary, temporary.open("wb") as stream:
+        drawn.save(stream, format="png", dpi=(sheet.DPI, sheet.DPI))
