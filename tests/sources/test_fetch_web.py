@@ -325,6 +325,9 @@ def test_an_html_page_served_as_200_is_not_the_file(get, tmp_path, page, path):
     assert kept[0].removesuffix(".json") in str(caught.value) or kept[1].removesuffix(".json") in str(caught.value)
 
 
+PACKED = gzip.compress(BODY, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("body", "path", "told"),
     [
@@ -336,9 +339,9 @@ def test_an_html_page_served_as_200_is_not_the_file(get, tmp_path, page, path):
         (b"code;pop\n", "/pop.zip", "au lieu de « zip »"),
         (b"PAR1....", "/pop.parquet", "tronqué"),
         (b'{"type": "FeatureCollection", "features": [{', "/pop.geojson", "tronqué"),
-        (gzip.compress(BODY, mtime=0)[:-9], "/pop.csv.gz", "corrompue ou tronquée"),
+        (PACKED[:-9], "/pop.csv.gz", "corrompue ou tronquée"),
         (
-            gzip.compress(BODY, mtime=0)[:20] + b"\xff" * 30 + gzip.compress(BODY, mtime=0)[50:],
+            PACKED[:20] + b"\xff" * 30 + PACKED[50:],
             "/pop.csv.gz",
             "corrompue ou tronquée",
         ),
