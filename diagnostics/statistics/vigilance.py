@@ -124,7 +124,7 @@ def _sentence(row: dict, quantity: Quantity, interval: Interval) -> str:
         parts.append(f"moins favorable que dans {quantity(100 * row['position'], '%', 0)} des territoires comparables")
     if row["worsening"]:
         years = [year for year in (row["trend_from"], row["trend_to"]) if not pd.isna(year)]
-        parts.append("situation qui se dégrade" + (f" de {years[0]} à {years[1]}" if len(years) == 2 else ""))
+        parts.append("évolution défavorable" + (f" de {years[0]} à {years[1]}" if len(years) == 2 else ""))
     if row["unequal_inside"]:
         parts.append("moins favorable dans les communes les plus défavorisées du territoire")
     head = f"{row['label']} : {shown}" + (f" {bounds}" if bounds else "")

@@ -7,6 +7,7 @@ from report_frames import membership_table, source_use, value_row, values_table
 from diagnostics.errors import GeographyError
 from diagnostics.reporting import Vigilance, zone_keys
 from diagnostics.reporting.figures import dataset_ids
+from diagnostics.reporting.html import render_html
 
 HOSTILE = '<script>alert("x")</script>'
 NARROW, NO_BREAK = "\u202f", "\u00a0"
@@ -191,6 +192,20 @@ def test_points_of_vigilance_go_to_their_axis(build, petr_values):
     point = Vigilance("a2", "L’isolement des aînés s’aggrave.", "Petits effectifs.")
     built = build(petr_values, points_of_vigilance=[point])
     assert [section.vigilance for section in built.sections] == [(), (point,), ()]
+
+
+def test_the_report_opens_with_the_points_of_the_whole_cls_each_indicator_once(build, petr_values):
+    first = Vigilance("a2", "Le premier.", indicator_id="x", overall=1)
+    again = Vigilance("a1", "Le premier.", indicator_id="x", overall=1)
+    second = Vigilance("a1", "Le second.", indicator_id="y", overall=2)
+    built = build(petr_values, points_of_vigilance=[second, first, again])
+    assert [point.sentence for point in built.vigilance] == ["Le premier.", "Le second."]
+    assert build(petr_values, points_of_vigilance=[]).vigilance == ()
+    page = render_html(built)
+    opening = page[page.index('id="essentiel"') :]
+    assert opening.index("Le premier.") < opening.index("Le second.") < opening.index('class="findings"')
+    assert 'href="#regle-vigilance"' in opening
+    assert "Aucun des indicateurs connus" in render_html(build(petr_values, points_of_vigilance=[]))
 
 
 def test_sources_are_numbered_by_first_mention_with_their_files(build, petr_values):

@@ -50,7 +50,7 @@ def test_the_sentence_an_analyst_would_write():
     ).iloc[0]
     assert row.sentence == (
         "Part des 75 ans ou plus : 12,3\u202f% [11,8\u00a0; 12,9], significativement au-dessus de la référence "
-        "(France : 9,8\u202f%) ; situation qui se dégrade de 2017 à 2022 ; moins favorable dans les communes les plus "
+        "(France : 9,8\u202f%) ; évolution défavorable de 2017 à 2022 ; moins favorable dans les communes les plus "
         "défavorisées du territoire."
     )
     assert (row.points, row.reasons, row.reserve) == (6, "worse + worsening + unequal_inside", "Voir fiche.")
