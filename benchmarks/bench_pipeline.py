@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -141,8 +142,8 @@ def _case(
 
 def _alone(function: Callable, *, timed: bool = True) -> tuple[float, float]:
     """Seconds and peak memory (MB) of one call in a fresh process; or what it returns, when it times itself."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_timed if timed else function, (function,) if timed else ())
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(*((_timed, function) if timed else (function,))).result()
 
 
 def _timed(function: Callable) -> tuple[float, float]:
