@@ -22,7 +22,7 @@ def unknown_of(indicator_id: str, facts: Facts, place: Place, block: Block | Non
 
 def _reason_absent(indicator: Indicator, facts: Facts) -> str:
     own = facts.own(indicator.id)
-    if indicator.unavailable:
+    if indicator.unavailable and indicator.formula_for(facts.profile) is None:
         return indicator.unavailable
     if not facts.catalog.is_computable(indicator, facts.profile):
         others = [words for name, words in narrative.PROFILES.items() if facts.catalog.is_computable(indicator, name)]
