@@ -80,16 +80,16 @@ def test_the_public_table_keeps_its_contract(products):
     twice = duckdb.sql(
         f"select count(*) from (select 1 from '{path}' "
         "group by indicator_id, zone_type, zone_code, period having count(*) > 1)"
-    ).fetchone()[0]
+    ).fetchall()[0][0]
     assert twice == 0
     words = dict(duckdb.sql(f"select 'r', list(distinct reliability) from '{path}'").fetchall())["r"]
     assert set(words) <= {"ok", "unstable", "masked", "context", "modelled", "incomplete", "snapshot"}
-    hidden = duckdb.sql(f"select count(value) from '{path}' where reliability = 'masked'").fetchone()[0]
+    hidden = duckdb.sql(f"select count(value) from '{path}' where reliability = 'masked'").fetchall()[0][0]
     assert hidden == 0
     population = duckdb.sql(
         f"select value from '{path}' where indicator_id = 'pop_municipal' and zone_type = 'cls' "
         "and zone_code = 'val-de-lorraine'"
-    ).fetchone()[0]
+    ).fetchall()[0][0]
     assert population == 118_025
 
 
