@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 unforeseen, 2 catalogue, 3 source, 4 geography, 5 statisti
 
 from __future__ import annotations
 
+import gettext
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,10 @@ from diagnostics.errors import CatalogError, DiagnosticError
 from pipelines.cli_history import diff_command
 from pipelines.cli_products import verify_command
 from pipelines.cli_sources import app as sources_app
+
+# The library speaks through gettext when it prints: its French words stand beside this file.
+os.environ["LANGUAGE"] = "fr"
+gettext.bindtextdomain("messages", str(Path(__file__).with_name("locale")))
 
 app = typer.Typer(
     help="Le diagnostic territorial de santé d'un Contrat Local de Santé, à partir des données ouvertes.",
