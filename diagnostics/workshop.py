@@ -191,10 +191,6 @@ class Workshop:
     def read_zones(self) -> pd.DataFrame:
         return pd.read_parquet(self.storage.geography / "zones.parquet")
 
-    def vintages(self) -> dict[str, str]:
-        """dataset -> the vintages of the profile's distributions, in words."""
-        return {d: ", ".join(dict.fromkeys(x.vintage for x in self.distributions(d))) for d in self.sources}
-
     def versions(self) -> dict[str, str]:
         """dataset -> `dataset@vintages#sha8` of the files that serve."""
         texts = {}
