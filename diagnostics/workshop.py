@@ -213,19 +213,18 @@ class Workshop:
 
     def is_current(self, product: str) -> bool:
         """True when the product was made from exactly what it would be made from now."""
-        return self._ledger().get(product) == self.stamp(product)
+        return self._recorded(product) == self.stamp(product)
 
     def record(self, product: str) -> str:
         """Write down that `product` now stands on its present stamp; returns it.
 
         A product made while something above it was out of date (one asset run alone from the UI) stays out of date.
+        One small file per product: runs that make different products at the same moment share nothing.
         """
         stamp = self.stamp(product)
-        ledger = self._ledger()
-        sound = all(ledger.get(above) == self.stamp(above) for above in self._above(product))
-        ledger = ledger | {product: stamp if sound else f"incertain : {stamp}"}
-        with replacing(self._ledger_path) as temporary:
-            temporary.write_text(json.dumps(ledger, indent=1, sort_keys=True), encoding="utf-8")
+        sound = all(self.is_current(above) for above in self._above(product))
+        with replacing(self._ledger_entry(product)) as temporary:
+            temporary.write_text(stamp if sound else f"incertain : {stamp}", encoding="utf-8")
         return stamp
 
     def _above(self, product: str) -> list[str]:
@@ -247,12 +246,15 @@ class Workshop:
     def _with_tables(self) -> list[Source]:
         return [s for s in self.sources.values() if any(d.table for d in s.of_profile(self.profile))]
 
-    @property
-    def _ledger_path(self):
-        return self.storage.processed / "stamps.json"
+    def _ledger_entry(self, product: str):
+        return self.storage.processed / "stamps" / product
 
-    def _ledger(self) -> dict[str, str]:
-        return json.loads(self._ledger_path.read_text(encoding="utf-8")) if self._ledger_path.exists() else {}
+    def _recorded(self, product: str) -> str | None:
+        """The stamp that `product` was last made on, None when it never was."""
+        try:
+            return self._ledger_entry(product).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
 
     def _stamp_raw(self, dataset: str) -> str:
         receipts = [self.receipt(dataset, d) for d in self.distributions(dataset)]
