@@ -75,6 +75,9 @@ class Catalog:
                 for block in distribution.observations:
                     for variable in block.values:
                         found.setdefault(variable, set()).add(block.period or "*")
+            for distribution in source.of_profile(profile):
+                for variable, kept in distribution.history.values.items() if distribution.history else ():
+                    found.setdefault(variable, set()).add(kept.period or "*")
         return found
 
 

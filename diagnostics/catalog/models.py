@@ -72,16 +72,43 @@ class Observations(Card):
         return self
 
 
+class Kept(Card):
+    """A variable that the months kept give, by commune: the sum of the counts that pass `where`, a DuckDB test over the
+    columns of `by`.
+
+    Every month kept is a period of it (`AAAA-MM`), unless `months_before` says which one counts: that many months before
+    the one of the file that serves. It then stands under `period`, beside what the file itself gives, and has no line
+    as long as that month was not kept.
+    """
+
+    where: str
+    months_before: Annotated[int, Field(gt=0)] | None = None
+    period: str | None = None
+
+    @model_validator(mode="after")
+    def _period_of_a_month(self) -> Kept:
+        if (self.months_before is None) != (self.period is None):
+            raise ValueError("`months_before` et `period` vont ensemble")
+        return self
+
+
 class History(Card):
     """Counts of a file that the producer overwrites, to be kept at each edition (see `sources/history.py`).
 
     One row per combination of `by` (our column: an expression of the file), with the number of different `distinct` in
-    it. Nothing else of the file is kept: no name, no identifier.
+    it. Nothing else of the file is kept: no name, no identifier. `values`: the variables that the months kept give.
     """
 
     by: dict[Identifier, str] = Field(min_length=1)
     distinct: str
     where: str | None = None
+    values: dict[Identifier, Kept] = {}
+
+    @model_validator(mode="after")
+    def _by_commune(self) -> History:
+        if self.values and "commune" not in self.by:
+            raise ValueError("`values` demande une colonne `commune` sous `by`")
+        return self
 
 
 class Distribution(Card):
@@ -212,6 +239,17 @@ class Source(Card):
                         f"distribution `{distribution.id}` : variable(s) non déclarée(s) sous `variables` : "
                         + ", ".join(sorted(unknown))
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _history_declared(self) -> Source:
+        for distribution in self.distributions:
+            unknown = set(distribution.history.values if distribution.history else ()) - set(self.variables)
+            if unknown:
+                raise ValueError(
+                    f"distribution `{distribution.id}`, `history` : variable(s) non déclarée(s) sous `variables` : "
+                    + ", ".join(sorted(unknown))
+                )
         return self
 
     def of_profile(self, profile: Profile) -> list[Distribution]:
