@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import esda
 import geopandas
 import numpy as np
 import pandas as pd
@@ -51,6 +52,35 @@ def test_global_and_local_moran_against_double_loops():
             words = row.cluster.split("_")
             assert words == ["high" if row.standard > 0 else "low", "high" if row.lag > 0 else "low"]
             assert row.p_adjusted <= 0.05
+
+
+@pytest.mark.filterwarnings("ignore:The alternative hypothesis:DeprecationWarning")
+def test_local_p_values_against_a_loop_of_permutations_and_against_esda():
+    boundaries = grid(6, islands=1)
+    values = pd.Series(np.random.default_rng(6).normal(size=37) + np.arange(37) / 12, index=boundaries.index)
+    near = space.neighbours(boundaries)
+    found = space.lisa(values, near, draws=19_999)
+    z = ((values - values.mean()) / values.std(ddof=0)).to_numpy()
+    around = touching(boundaries)
+    middle = boundaries.representative_point()
+    around[36] = np.argsort(middle.iloc[:36].distance(middle.iloc[36]).to_numpy())[:6]
+    generator = np.random.default_rng(7)
+    for zone in (0, 8, 21, 35, 36):
+        others, observed = np.delete(z, zone), sum(z[j] for j in around[zone])
+        sums = np.array([generator.permutation(others)[: len(around[zone])].sum() for _ in range(4_000)])
+        p_value = min(1, 2 * (min((sums >= observed).sum(), (sums <= observed).sum()) + 1) / 4_001)
+        assert found.p_value.iloc[zone] == pytest.approx(p_value, abs=0.04), zone
+    graph = near.graph(np.full(37, True))
+    pysal = esda.Moran_Local(values.to_numpy(), graph, permutations=9_999, seed=1, n_jobs=1)
+    assert found.local_i.tolist() == pytest.approx(pysal.Is.tolist(), abs=1e-9)
+    folded = np.minimum((pysal.sim >= pysal.Is).sum(axis=0), (pysal.sim <= pysal.Is).sum(axis=0))
+    assert found.p_value.to_numpy() == pytest.approx(np.minimum(1, 2 * (folded + 1) / 10_000), abs=0.04)
+
+
+def test_zeros_amid_zeros_are_no_discovery():
+    boundaries = grid(20)
+    rare = pd.Series(np.where(np.arange(400) % 97 == 0, 1.0, 0.0), index=boundaries.index)
+    assert set(space.lisa(rare, space.neighbours(boundaries)).cluster) == {"not_significant"}
 
 
 def test_two_halves_are_two_clusters_and_noise_is_none():
