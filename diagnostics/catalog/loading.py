@@ -71,8 +71,8 @@ class Catalog:
         """variable -> periods that the distributions of `profile` can give ({"*"} when read from the file)."""
         found: dict[str, set[str]] = {}
         for source in self.sources.values():
-            for distribution in source.of_profile(profile):
-                for block in distribution.observations:
+            for part in source.observing(profile):
+                for block in part.observations:
                     for variable in block.values:
                         found.setdefault(variable, set()).add(block.period or "*")
             for distribution in source.of_profile(profile):
@@ -93,6 +93,7 @@ def load_catalog(folder: Path = CATALOG) -> Catalog:
     themes = _load_folder(folder / "indicators", Theme, "theme")
     territories = _load_folder(folder / "territories", Territory, "id")
     catalog = Catalog(folder, sources, themes, territories)
+    _check_joined(catalog)
     _check_indicators(catalog)
     _check_variables(catalog)
     _check_axes(catalog)
@@ -151,6 +152,20 @@ def _known_keys() -> set[str]:
     """Every key the models know: enough to suggest the nearest word."""
     known = [m for m in vars(models).values() if isinstance(m, type) and issubclass(m, BaseModel)]
     return {name for model in known for name in model.model_fields}
+
+
+def _check_joined(catalog: Catalog) -> None:
+    """The tables that a card brings together are given in each profile where it does."""
+    for source in catalog.sources.values():
+        for joined in source.joined:
+            for profile in joined.profiles:
+                owners = catalog.table_owners(profile)
+                for name in joined.tables:
+                    if name not in owners:
+                        raise CatalogError(
+                            f"sources/{source.id}.yaml, rapprochement `{joined.id}` : aucune distribution du profil "
+                            f"« {profile} » ne donne la table `{name}`.{suggestion(name, owners)}"
+                        )
 
 
 def _check_indicators(catalog: Catalog) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -50,8 +50,9 @@ class Observations(Card):
 
     `values` maps our variable to a column name, to an expression whose columns stand in double quotes
     (`"P22_POP" * "pct" / 100`), or to a `Coded` column. In a long file `variable_column` and `value_column` name the
-    pivots, and `values` maps our variable to the producer's code. `aggregate: sum` adds up lines of one zone, `count`
-    counts them, `distinct` counts the different values of an expression (persons with several activities).
+    pivots, and `values` maps our variable to the producer's code. `aggregate: sum` adds up lines of one zone, `mean`
+    and `max` take their mean and the largest, `count` counts them, `distinct` counts the different values of an
+    expression (persons with several activities).
     """
 
     geo: list[Geo] = Field(min_length=1)
@@ -61,7 +62,7 @@ class Observations(Card):
     values: dict[Identifier, str | Coded]
     variable_column: str | None = None
     value_column: str | None = None
-    aggregate: Literal["none", "sum", "count", "distinct"] = "none"
+    aggregate: Literal["none", "sum", "mean", "max", "count", "distinct"] = "none"
 
     @model_validator(mode="after")
     def _one_period(self) -> Observations:
@@ -148,6 +149,67 @@ class Distribution(Card):
         return address
 
 
+class Within(Card):
+    """Points to find in outlines: the columns of the points (degrees, WGS 84) and those of the outlines' table.
+
+    A point outside every outline goes to the nearest one when it is less than about `reach` metres away (quays,
+    generalised borders); it has no match otherwise.
+    """
+
+    longitude: Identifier
+    latitude: Identifier
+    geometry: Identifier = "geometry"
+    reach: float = Field(default=0.0, ge=0)
+
+
+class Match(Card):
+    """A table brought beside the lines gathered so far, in `Joined`.
+
+    `table`: a reference table of any dataset of the profile, `where` the lines of it that count. Either `on` maps our
+    column to its column with the same key, or `within` finds points in its outlines. A key that stands twice in the
+    table is an error, unless `many` says that each line takes all its matches. A line without a match, or without a
+    key, is left out and listed; over the share `orphans` of the lines, it is an error.
+    """
+
+    table: Identifier
+    on: dict[Identifier, Identifier] = {}
+    within: Within | None = None
+    where: str | None = None
+    many: bool = False
+    orphans: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Match:
+        if bool(self.on) == (self.within is not None):
+            raise ValueError("indiquer soit `on` (clés égales), soit `within` (points dans des contours)")
+        return self
+
+
+class Joined(Card):
+    """Facts that no single file gives: lines of `table`, with those of other tables beside them (`beside`, in order).
+
+    The tables are the reference tables of cards (`Distribution.table`), under our column names. `unique` keeps one
+    line of each different combination of these columns, and these columns only: a sample taken for two networks of one
+    commune counts once.
+    """
+
+    id: Identifier
+    profiles: list[Profile] = Field(min_length=1)
+    table: Identifier
+    beside: list[Match] = Field(min_length=1)
+    unique: list[Identifier] = []
+    cog_year: int | None = None
+    observations: list[Observations] = Field(min_length=1)
+
+    layout: ClassVar[str] = "parquet"
+    rows: ClassVar[None] = None
+
+    @property
+    def tables(self) -> list[str]:
+        """Every table it reads, the first one first."""
+        return list(dict.fromkeys([self.table, *(match.table for match in self.beside)]))
+
+
 class Variable(Card):
     """A quantity of the house: what it is, and how it follows its commune through time.
 
@@ -216,12 +278,13 @@ class Source(Card):
     municipal_districts: Literal["one_commune", "districts", "both", "none"] = "none"
     variables: dict[Identifier, Variable] = {}
     distributions: list[Distribution] = Field(min_length=1)
+    joined: list[Joined] = []
     controls: list[Control] = []
     corrections: list[Correction] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Source:
-        ids = [d.id for d in self.distributions]
+        ids = [d.id for d in (*self.distributions, *self.joined)]
         if len(ids) != len(set(ids)):
             raise ValueError("deux distributions portent le même `id`")
         served = [(profile, d.table_name) for d in self.distributions for profile in d.profiles if d.table is not None]
@@ -232,13 +295,13 @@ class Source(Card):
                 raise ValueError(f"distribution `{distribution.id}` : `role` nomme une table, il faut `table`")
             if distribution.table is None and not distribution.observations:
                 raise ValueError(f"distribution `{distribution.id}` : il faut `table` ou `observations`")
-            for block in distribution.observations:
-                unknown = set(block.values) - set(self.variables)
-                if unknown:
-                    raise ValueError(
-                        f"distribution `{distribution.id}` : variable(s) non déclarée(s) sous `variables` : "
-                        + ", ".join(sorted(unknown))
-                    )
+        for part in (*self.distributions, *self.joined):
+            unknown = {name for block in part.observations for name in block.values} - set(self.variables)
+            if unknown:
+                raise ValueError(
+                    f"distribution `{part.id}` : variable(s) non déclarée(s) sous `variables` : "
+                    + ", ".join(sorted(unknown))
+                )
         return self
 
     @model_validator(mode="after")
@@ -254,6 +317,13 @@ class Source(Card):
 
     def of_profile(self, profile: Profile) -> list[Distribution]:
         return [d for d in self.distributions if profile in d.profiles]
+
+    def joined_of(self, profile: Profile) -> list[Joined]:
+        return [j for j in self.joined if profile in j.profiles]
+
+    def observing(self, profile: Profile) -> list[Distribution | Joined]:
+        """What gives observations in `profile`."""
+        return [part for part in (*self.of_profile(profile), *self.joined_of(profile)) if part.observations]
 
 
 # --- indicators ------------------------------------------------------------------------------------------------------

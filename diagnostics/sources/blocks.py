@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from diagnostics.catalog.models import Coded, Distribution, Geo, Observations, Source
+from diagnostics.catalog.models import Coded, Distribution, Geo, Joined, Observations, Source
 from diagnostics.errors import SourceError
 from diagnostics.sources import numbers
 from diagnostics.sources.contract import CODE_PATTERNS
@@ -21,6 +21,7 @@ OK, MISSING, SECRET, UNKNOWN = range(4)
 STATUS_NAMES = "['ok', 'missing', 'secret']"
 SHOWN = 3
 REAL = ("FLOAT", "DOUBLE")
+TOTALS = {"sum": "sum", "count": "sum", "mean": "avg", "max": "max"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class BlockReader:
     """One loaded file and its card. `run` executes SQL and gives its rows; `place` opens every message."""
 
     source: Source
-    distribution: Distribution
+    distribution: Distribution | Joined
     columns: Columns
     run: Callable[[str], list[tuple]]
 
@@ -190,7 +191,7 @@ class BlockReader:
             counted = f"CAST(count(DISTINCT {quantity.sql}) AS DOUBLE) AS value, {OK} AS state"
             lines = f"SELECT code, period, {counted} FROM {name} GROUP BY code, period ORDER BY period, code"
         elif block.aggregate != "none":
-            totals = "sum(value) AS value, max(state) AS state"
+            totals = f"{TOTALS[block.aggregate]}(value) AS value, max(state) AS state"
             lines = f"SELECT code, period, {totals} FROM ({lines}) GROUP BY code, period ORDER BY period, code"
         return (
             f"SELECT {literal(self.source.id)} AS dataset_id, {literal(quantity.variable)} AS variable, "

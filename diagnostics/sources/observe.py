@@ -13,8 +13,9 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from diagnostics.catalog.models import Coded, Distribution, Observations, Source
+from diagnostics.catalog.models import Coded, Distribution, Joined, Observations, Source
 from diagnostics.errors import SourceError
+from diagnostics.sources import history
 from diagnostics.sources.blocks import BlockReader
 from diagnostics.sources.contract import corrected
 from diagnostics.sources.expressions import Columns, Expression
@@ -28,16 +29,31 @@ def observe(source: Source, distribution: Distribution, path: Path) -> pd.DataFr
     `attrs["rows"]` is the number of data lines of the file. Raises SourceError naming dataset, file, column and rows.
     """
     place = f"{source.id}, {Path(path).name}"
-    with _naming(source), session(path, distribution.layout, distribution.options) as (connection, file):
+    with naming(source), session(path, distribution.layout, distribution.options) as (connection, file):
+        return observations_of(source, distribution, _load(source, distribution, file, place), connection)
+
+
+def observe_and_count(source: Source, distribution: Distribution, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`observe`, and the counts that `history` of the card keeps, in one reading of the file."""
+    place = f"{source.id}, {Path(path).name}"
+    with naming(source), session(path, distribution.layout, distribution.options) as (connection, file):
         columns = _load(source, distribution, file, place)
-        (rows,) = connection.execute("SELECT count(*) FROM loaded").fetchone()
-        reader = BlockReader(source, distribution, columns, run=lambda sql: connection.execute(sql).fetchall())
-        selects = [
-            reader.observations(block, geo, f"block_{i}_{j}")
-            for i, block in enumerate(distribution.observations)
-            for j, geo in enumerate(block.geo)
-        ]
-        frame = connection.sql(" UNION ALL ".join(selects)).to_arrow_table().to_pandas()
+        counts = history.counted(distribution.history, connection.table("loaded"), columns)
+        return observations_of(source, distribution, columns, connection), counts.to_arrow_table().to_pandas()
+
+
+def observations_of(
+    source: Source, part: Distribution | Joined, columns: Columns, connection: duckdb.DuckDBPyConnection
+) -> pd.DataFrame:
+    """What the blocks of `part` say of the table `loaded`, whose columns are `columns`; `attrs["rows"]`: its lines."""
+    (rows,) = connection.execute("SELECT count(*) FROM loaded").fetchone()
+    reader = BlockReader(source, part, columns, run=lambda sql: connection.execute(sql).fetchall())
+    selects = [
+        reader.observations(block, geo, f"block_{i}_{j}")
+        for i, block in enumerate(part.observations)
+        for j, geo in enumerate(block.geo)
+    ]
+    frame = connection.sql(" UNION ALL ".join(selects)).to_arrow_table().to_pandas()
     frame["cog_year"] = frame["cog_year"].astype("Int64")
     frame.attrs["rows"] = rows
     return frame
@@ -46,7 +62,7 @@ def observe(source: Source, distribution: Distribution, path: Path) -> pd.DataFr
 def read_table(source: Source, distribution: Distribution, path: Path) -> pd.DataFrame:
     """The reference table of a `table:` distribution, under our names; `attrs["rows"]` is the number of data lines."""
     place = f"{source.id}, {Path(path).name}"
-    with _naming(source), opened(path, distribution.layout, distribution.options) as file:
+    with naming(source), opened(path, distribution.layout, distribution.options) as file:
         columns = Columns.of(file, place)
         asked = {f"table.{ours}": theirs for ours, theirs in distribution.table.items()}
         if distribution.table_where:
@@ -65,7 +81,7 @@ def read_table(source: Source, distribution: Distribution, path: Path) -> pd.Dat
 
 
 @contextmanager
-def _naming(source: Source) -> Iterator[None]:
+def naming(source: Source) -> Iterator[None]:
     """Readers know files, not datasets: put the dataset in front of what they say."""
     try:
         yield
@@ -82,7 +98,9 @@ def _load(source: Source, distribution: Distribution, file: duckdb.DuckDBPyRelat
     expressions = [columns.resolve(c.column, "corrections.column") for c in corrections]
     expressions += [columns.bound(file, c.where, "corrections.where") for c in corrections]
     for block in distribution.observations:
-        expressions += _expressions(block, columns, file)
+        expressions += expressions_of(block, columns, file)
+    if distribution.history:
+        expressions += history.expressions_of(distribution.history, file, columns)
     used = dict.fromkeys(column for expression in expressions for column in expression.columns)
     selection = ", ".join(map(quoted, used)) or "1 AS nothing"
     loaded = corrected(source, distribution, file.project(selection), columns)
@@ -90,7 +108,7 @@ def _load(source: Source, distribution: Distribution, file: duckdb.DuckDBPyRelat
     return Columns.of(loaded, place) if used else columns
 
 
-def _expressions(block: Observations, columns: Columns, file: duckdb.DuckDBPyRelation) -> list[Expression]:
+def expressions_of(block: Observations, columns: Columns, file: duckdb.DuckDBPyRelation) -> list[Expression]:
     """Every expression of a block, understood: over cells of text, or over figures where they make a value."""
     texts = [("geo.code", geo.code) for geo in block.geo]
     texts += [("geo.where", geo.where) for geo in block.geo if geo.where]
