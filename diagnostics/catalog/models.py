@@ -477,6 +477,14 @@ class Classification(Card):
     breaks: list[float] | None = None
 
 
+class Traits(Card):
+    """The words a class of the typology takes from one of its variables, high or low: « population âgée »."""
+
+    levels: list[Literal["commune", "epci"]] = Field(min_length=1)
+    high: str
+    low: str
+
+
 class Indicator(Card):
     """One figure of the diagnostic: what it says, how it is computed, how it may be shown.
 
@@ -486,6 +494,9 @@ class Indicator(Card):
 
     `secrecy`: `census` masks shares of fewer than 200 persons; `events` masks fewer than 10 events, and what would give
     them away; `small_counts` masks fewer than 10, of things that are public one by one; `producer`: masked by him.
+
+    `space`: its concentrations are looked for (Moran, LISA), as a `rate` of counts that small zones make unsure, or as
+    a `value` that stands alone. `typology`: it takes part in the classes of these levels, with these words.
     """
 
     id: Identifier
@@ -506,6 +517,8 @@ class Indicator(Card):
     reserve: str = ""
     map: Literal["choropleth", "symbols", "none"] = "choropleth"
     classification: Classification = Classification()
+    space: Literal["none", "rate", "value"] = "none"
+    typology: Traits | None = None
 
     @model_validator(mode="after")
     def _computable_or_explained(self) -> Indicator:
