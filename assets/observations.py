@@ -9,6 +9,7 @@ import pandas as pd
 from assets.shared import FROM_WORKSHOP, GROUP_OBSERVATIONS, OWNERS, count, identity, table_metadata, tag_text
 from diagnostics.catalog import Catalog, Source
 from diagnostics.sources.contract import check, check_table
+from diagnostics.sources.history import with_history
 from diagnostics.sources.observe import observe, read_table
 from diagnostics.storage import write_parquet
 from diagnostics.workshop import Workshop
@@ -64,7 +65,9 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
                 results += check_table(distribution, table)
                 tables[distribution.table_name] = table
             if distribution.observations:
-                frame = observe(source, distribution, file.path)
+                frame = with_history(
+                    observe(source, distribution, file.path), source, distribution, file, workshop.storage
+                )
                 results += check(source, distribution, frame)
                 frames.append(frame)
         failed = [r for r in results if not r.passed]

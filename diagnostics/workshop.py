@@ -258,7 +258,16 @@ class Workshop:
 
     def _stamp_raw(self, dataset: str) -> str:
         receipts = [self.receipt(dataset, d) for d in self.distributions(dataset)]
-        return digest([receipt.sha256 if receipt else None for receipt in receipts], self._dropped(dataset))
+        return digest(
+            [receipt.sha256 if receipt else None for receipt in receipts],
+            self._dropped(dataset),
+            self._months_kept(dataset),
+        )
+
+    def _months_kept(self, dataset: str) -> list[str]:
+        """The months whose counts join the observations: a month once kept never changes."""
+        kept = any(d.history for d in self.distributions(dataset))
+        return sorted(f.name for f in (self.storage.raw / dataset / "history").glob("*.parquet")) if kept else []
 
     def _dropped(self, dataset: str) -> list[int]:
         """When the files that a person dropped were last written: a new drop makes the raw stage stale."""

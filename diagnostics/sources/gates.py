@@ -34,7 +34,8 @@ from diagnostics.sources.fetch import (
     manual_path,
     raw_folder,
 )
-from diagnostics.sources.observe import observe, read_table
+from diagnostics.sources.history import write_counts
+from diagnostics.sources.observe import observe, observe_and_count, read_table
 from diagnostics.sources.receipts import RawFile, Receipt, local, read_receipt, receipt_path, serves, write_json
 from diagnostics.sources.refusals import (
     Decision,
@@ -136,6 +137,12 @@ def judge(
 
 def measure(source: Source, distribution: Distribution, path: Path) -> FileFacts:
     """Read a file as its card says and count what the gates compare. Raises SourceError when it cannot be read."""
+    return _measured(source, distribution, path)[0]
+
+
+def _measured(source: Source, distribution: Distribution, path: Path) -> tuple[FileFacts, pd.DataFrame | None]:
+    """`measure`, and the counts to keep when the card keeps a history: a file of 0.7 GB is read once for both."""
+    counts = None
     communes: set[str] = set()
     periods: set[str] = set()
     checks: list[contract.CheckResult] = []
@@ -145,18 +152,22 @@ def measure(source: Source, distribution: Distribution, path: Path) -> FileFacts
         rows = table.attrs["rows"]
         communes |= _codes(table)
     if distribution.observations:
-        frame = observe(source, distribution, path)
+        if distribution.history is None:
+            frame = observe(source, distribution, path)
+        else:
+            frame, counts = observe_and_count(source, distribution, path)
         rows = frame.attrs["rows"]
         communes |= set(frame.loc[frame["geo_type"] == "commune", "geo_code"].unique())
         periods |= set(frame["period"].unique())
         checks = contract.check(source, distribution, frame)
-    return FileFacts(
+    facts = FileFacts(
         size=path.stat().st_size,
         rows=rows,
         communes=frozenset(communes),
         periods=frozenset(periods),
         checks=[GateResult(c.name, bool(c.passed), c.detail) for c in checks],
     )
+    return facts, counts
 
 
 def status(source: Source, distribution: Distribution, storage: Storage) -> Status:
@@ -197,10 +208,13 @@ def _admit(
     """Judge a candidate for every distribution that reads the same file; adopt it or set it aside."""
     folder, name = raw_folder(source, distribution, storage), raw_name(source, distribution)
     facts: dict[str, FileFacts] = {}
+    counts: dict[str, pd.DataFrame] = {}
     results: list[GateResult] = []
     for reader in _readers_of_same_file(source, distribution):
         try:
-            facts[reader.id] = measure(source, reader, new.path)
+            facts[reader.id], counted = _measured(source, reader, new.path)
+            if counted is not None:
+                counts[reader.id] = counted
         except SourceError as error:
             results.append(GateResult("lecture", False, str(error)))
             continue
@@ -211,6 +225,9 @@ def _admit(
     if not failed or accepted:
         standing = Standing(sha256=new.receipt.sha256, judged_at=datetime.now(UTC), facts=facts, results=results)
         adopt(new.receipt, folder, name, standing)
+        for reader in _readers_of_same_file(source, distribution):
+            if reader.id in counts:
+                write_counts(counts[reader.id], source, reader, new.receipt, storage)
         return Outcome("adopted", new, results)
     message = _refused(set_aside(new, folder, name, results, facts), source, distribution, folder)
     if served is None:

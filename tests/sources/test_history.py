@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from official_layouts import rpps
 from producer import storage_in
 
 from diagnostics.catalog import load_catalog
+from diagnostics.catalog.models import Kept
 from diagnostics.errors import SourceError
-from diagnostics.sources.history import departures_unreplaced, keep_history, read_history
+from diagnostics.sources.contract import check
+from diagnostics.sources.history import keep_history, month_before, month_of, read_history, with_history
 from diagnostics.sources.observe import observe
 from diagnostics.sources.receipts import RawFile, make_receipt
 
@@ -68,21 +73,87 @@ def test_a_month_is_kept_as_counts_and_never_changes(card, tmp_path):
     assert not any(name.encode() in before for name in (*NAMES, "8100000000"))
 
 
-def test_departures_that_nobody_replaced(card, tmp_path):
+def rows_of(frame, variable: str) -> dict:
+    rows = frame[frame["variable"] == variable]
+    return rows.set_index(["geo_code", "period"])["value"].to_dict()
+
+
+def test_the_months_kept_become_observations(card, tmp_path):
+    """A month stands under its own name; the count of a year ago, beside that of today, once it was kept."""
+    source, distribution = card
     storage = storage_in(tmp_path)
-    for day, lines in (("Sun, 04 Oct 2026", OCTOBER), ("Wed, 04 Nov 2026", NOVEMBER)):
-        keep_history(*card, edition(card, tmp_path, day, lines), storage)
-    history = read_history(*card, storage)
-    moves = departures_unreplaced(history, "2026-10", "2026-11", "profession = '10' AND mode = 'L'")
-    assert moves.to_dict("list") == {
-        "zone": ["54395", "54431"], "before": [1, 2], "after": [2, 1], "unreplaced": [0, 1],
+    kept = edition(card, tmp_path, "Sat, 04 Oct 2025", OCTOBER)
+    keep_history(*card, kept, storage)
+    now = edition(card, tmp_path, "Sun, 04 Oct 2026", [*NOVEMBER, *others()])
+    keep_history(*card, now, storage)
+    observed = observe(*card, now.path)
+
+    found = with_history(observed, source, distribution, now, storage)
+    assert rows_of(found, "rpps_gp_monthly") == {
+        ("54431", "2025-10"): 2, ("54395", "2025-10"): 1, ("54431", "2026-10"): 1, ("54395", "2026-10"): 2,
     }  # fmt: skip
+    assert rows_of(found, "rpps_gp_year_before") == {("54431", "2026"): 2, ("54395", "2026"): 1}
+    assert found.attrs["rows"] == observed.attrs["rows"]
+    assert [r.detail for r in check(source, distribution, found) if not r.passed] == []
 
 
-def test_a_month_that_was_not_kept_is_told(card, tmp_path):
+def test_a_year_ago_is_unknown_until_it_was_kept(card, tmp_path):
+    source, distribution = card
     storage = storage_in(tmp_path)
+    now = edition(card, tmp_path, "Sun, 04 Oct 2026", [*OCTOBER, *others()])
+    keep_history(*card, now, storage)
+    found = with_history(observe(*card, now.path), source, distribution, now, storage)
+    assert rows_of(found, "rpps_gp_year_before") == {}
+    assert set(rows_of(found, "rpps_gp_monthly")) == {("54431", "2026-10"), ("54395", "2026-10")}
+
+
+def test_months_after_the_file_that_serves_do_not_count(card, tmp_path):
+    source, distribution = card
+    storage = storage_in(tmp_path)
+    now = edition(card, tmp_path, "Sun, 04 Oct 2026", [*OCTOBER, *others()])
+    for raw in (now, edition(card, tmp_path, "Wed, 04 Nov 2026", NOVEMBER)):
+        keep_history(*card, raw, storage)
+    found = with_history(observe(*card, now.path), source, distribution, now, storage)
+    assert {period for _, period in rows_of(found, "rpps_gp_monthly")} == {"2026-10"}
+
+
+@given(st.dates(datetime.date(2000, 1, 1)), st.integers(0, 200))
+def test_months_are_counted_back_one_by_one(day, months):
+    expected = day.replace(day=1)
+    for _ in range(months):
+        expected = (expected - datetime.timedelta(days=1)).replace(day=1)
+    assert month_before(f"{day:%Y-%m}", months) == f"{expected:%Y-%m}"
+
+
+@pytest.mark.parametrize(
+    ("told", "month"),
+    [
+        ("Sun, 04 Oct 2026 06:00:00 GMT", "2026-10"),
+        ("Sun, 04 Oct 2026 06:00:00", "2026-10"),
+        ("Fri, 04 Oct 2097 06:00:00 GMT", "2026-11"),  # a server whose clock is ahead
+        ("hier", "2026-11"),
+        (None, "2026-11"),
+    ],
+)
+def test_the_month_of_a_file_is_never_to_come(card, tmp_path, told, month):
+    path = tmp_path / "f.txt"
+    path.write_bytes(b"x")
+    came = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
+    receipt = make_receipt(*card, path, path="f.txt", resolved="", last_modified=told, now=came)
+    assert month_of(receipt) == month
+
+
+def test_a_test_that_does_not_read_is_told_with_its_columns(card, tmp_path):
+    source, distribution = card
+    storage = storage_in(tmp_path)
+    now = edition(card, tmp_path, "Sun, 04 Oct 2026", [*OCTOBER, *others()])
+    keep_history(*card, now, storage)
+    wrong = distribution.history.model_copy(update={"values": {"rpps_gp_monthly": Kept(where="profesion = '10'")}})
+    distribution = distribution.model_copy(update={"history": wrong})
+    with pytest.raises(SourceError, match=r"history\.values\.rpps_gp_monthly.*profession"):
+        with_history(observe(*card, now.path), source, distribution, now, storage)
+
+
+def test_a_history_that_was_never_kept_is_told(card, tmp_path):
     with pytest.raises(SourceError, match="aucun état"):
-        read_history(*card, storage)
-    keep_history(*card, edition(card, tmp_path, "Sun, 04 Oct 2026", OCTOBER), storage)
-    with pytest.raises(SourceError, match="2025-10"):
-        departures_unreplaced(read_history(*card, storage), "2025-10", "2026-10", "true")
+        read_history(*card, storage_in(tmp_path))
