@@ -495,6 +495,8 @@ class Indicator(Card):
     `secrecy`: `census` masks shares of fewer than 200 persons; `events` masks fewer than 10 events, and what would give
     them away; `small_counts` masks fewer than 10, of things that are public one by one; `producer`: masked by him.
 
+    `reference`: what it compares with; `france` for what is standardised on France (two ICM have different weights).
+
     `space`: its concentrations are looked for (Moran, LISA), as a `rate` of counts that small zones make unsure, or as
     a `value` that stands alone. `typology`: it takes part in the classes of these levels, with these words.
     """
@@ -509,6 +511,7 @@ class Indicator(Card):
     interval: Literal["none", "wilson", "byar"] = "none"
     secrecy: Literal["none", "census", "events", "small_counts", "producer"] = "none"
     nature: Literal["observed", "modelled", "context"] = "observed"
+    reference: Literal["all", "france"] = "all"
     formula: Formula | None = None
     formulas: dict[Profile, Formula] = {}
     earlier: dict[Profile, list[Formula]] = {}
