@@ -177,8 +177,8 @@ def reconciliation(source: Source, observations: pd.DataFrame) -> CheckResult:
 def has_several_periods(source: Source) -> bool:
     """Whether some quantity of the card comes with more than one period."""
     periods: dict[str, set[str]] = {}
-    for distribution in source.distributions:
-        for block in distribution.observations:
+    for part in (*source.distributions, *source.joined):
+        for block in part.observations:
             for name in block.values:
                 periods.setdefault(name, set()).add(block.period or "*")
     return any("*" in found or len(found) > 1 for found in periods.values())
@@ -187,8 +187,8 @@ def has_several_periods(source: Source) -> bool:
 def has_several_levels(source: Source) -> bool:
     """Whether some stock of the card is published at more than one level."""
     levels: dict[str, set[str]] = {}
-    for distribution in source.distributions:
-        for block in distribution.observations:
+    for part in (*source.distributions, *source.joined):
+        for block in part.observations:
             for name in block.values:
                 levels.setdefault(name, set()).update(g.type for g in block.geo if g.type in LEVELS)
     return any(len(found) > 1 and source.variables[name].carry == "sum" for name, found in levels.items())

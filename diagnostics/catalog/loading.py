@@ -67,6 +67,12 @@ class Catalog:
         """table -> the dataset that gives it in `profile`."""
         return {d.table_name: s.id for s in self.sources.values() for d in s.of_profile(profile) if d.table is not None}
 
+    def beside(self, dataset: str, profile: Profile) -> list[str]:
+        """The other datasets whose tables this one brings beside its own (`joined`)."""
+        asked = {name for joined in self.sources[dataset].joined_of(profile) for name in joined.tables}
+        owners = self.table_owners(profile) if asked else {}
+        return sorted({owners[name] for name in asked if name in owners} - {dataset})
+
     def available_variables(self, profile: Profile) -> dict[str, set[str]]:
         """variable -> periods that the distributions of `profile` can give ({"*"} when read from the file)."""
         found: dict[str, set[str]] = {}

@@ -77,9 +77,9 @@ class Kept(Card):
     """A variable that the months kept give, by commune: the sum of the counts that pass `where`, a DuckDB test over the
     columns of `by`.
 
-    Every month kept is a period of it (`AAAA-MM`), unless `months_before` says which one counts: that many months before
-    the one of the file that serves. It then stands under `period`, beside what the file itself gives, and has no line
-    as long as that month was not kept.
+    Every month kept is a period of it (`AAAA-MM`), unless `months_before` says which one counts: that many months
+    before the one of the file that serves. It then stands under `period`, beside what the file itself gives, and has no
+    line as long as that month was not kept.
     """
 
     where: str
