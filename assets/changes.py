@@ -11,7 +11,7 @@ from diagnostics.catalog import Territory
 from diagnostics.changes.history import ZONE_TYPES, FileUsed, Refused
 from diagnostics.sources.fetch import raw_folder, raw_name
 from diagnostics.sources.refusals import refusals
-from diagnostics.storage import replacing
+from diagnostics.storage import on_disk, replacing
 from diagnostics.workshop import Workshop
 
 
@@ -43,7 +43,7 @@ def keep_and_compare(workshop: Workshop, territory: Territory) -> tuple[dict[str
     copy = changes.take(
         territory.id,
         territory.name,
-        pd.read_parquet(workshop.storage.values, filters=[("zone_type", "in", list(ZONE_TYPES))]),
+        pd.read_parquet(on_disk(workshop.storage.values), filters=[("zone_type", "in", list(ZONE_TYPES))]),
         workshop.read_membership(),
         workshop.read_zones(),
         date=today,

@@ -17,7 +17,7 @@ from diagnostics.cartography.maps import locator
 from diagnostics.catalog import Territory
 from diagnostics.geography.boundaries import read_boundaries
 from diagnostics.indicators import REFERENCE_POPULATION
-from diagnostics.storage import replacing
+from diagnostics.storage import on_disk, replacing
 from diagnostics.workshop import Workshop
 
 INDEX = "index.json"
@@ -81,7 +81,7 @@ def read_land(workshop: Workshop, territory: Territory) -> Land:
             select zone_code, arg_max(value, period) as population from read_parquet(?)
             where indicator_id = ? and zone_type = 'commune' group by zone_code
             """,
-            [str(workshop.storage.values), REFERENCE_POPULATION],
+            [str(on_disk(workshop.storage.values)), REFERENCE_POPULATION],
         ).df()
     return Land.of(
         territory,
@@ -98,7 +98,7 @@ def read_values(workshop: Workshop, land: Land) -> pd.DataFrame:
         db.register("wanted", pd.DataFrame(land.zones_of_interest, columns=["zone_type", "zone_code"]))
         return db.execute(
             "select v.* from read_parquet(?) v semi join wanted using (zone_type, zone_code)",
-            [str(workshop.storage.values)],
+            [str(on_disk(workshop.storage.values))],
         ).df()
 
 
@@ -115,7 +115,7 @@ def read_reference_values(workshop: Workshop) -> pd.DataFrame:
             select l.indicator_id, l.value, p.value as population
             from latest l join latest p on p.zone_code = l.zone_code and p.indicator_id = $population
             """,
-            {"path": str(workshop.storage.values), "population": REFERENCE_POPULATION},
+            {"path": str(on_disk(workshop.storage.values)), "population": REFERENCE_POPULATION},
         ).df()
 
 

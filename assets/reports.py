@@ -18,6 +18,7 @@ from diagnostics.reporting import MapFile, SourceUse, Vigilance, build_report, w
 from diagnostics.reporting.place import Place
 from diagnostics.statistics.deprivation import population_classes
 from diagnostics.statistics.vigilance import points_of_vigilance
+from diagnostics.storage import on_disk
 from diagnostics.workshop import Workshop
 
 
@@ -127,7 +128,7 @@ def read_communes(workshop: Workshop) -> pd.DataFrame:
             select zone_code, indicator_id, arg_max(value, period) as value from read_parquet(?)
             where zone_type = 'commune' and indicator_id in ('fdep_score', 'pop_municipal') group by all
             """,
-            [str(workshop.storage.values)],
+            [str(on_disk(workshop.storage.values))],
         ).df()
     table = rows.pivot(index="zone_code", columns="indicator_id", values="value")
     return table.reindex(columns=["fdep_score", "pop_municipal"])
@@ -144,7 +145,7 @@ def read_large_communes(workshop: Workshop, besides: Sequence[str]) -> pd.DataFr
             ) using (zone_code)
             where zone_type = 'commune' and not list_contains($besides, zone_code)
             """,
-            {"path": str(workshop.storage.values), "size": PEER_POPULATION, "besides": list(besides)},
+            {"path": str(on_disk(workshop.storage.values)), "size": PEER_POPULATION, "besides": list(besides)},
         ).df()
 
 
@@ -166,7 +167,7 @@ def read_values(workshop: Workshop, territory: Territory, membership: pd.DataFra
                or (zone_type = 'commune' and zone_code in (select code from inside))
                or (zone_type = 'iris' and zone_code in (select code from iris))
             """,
-            {"territory": territory.id, "path": str(workshop.storage.values)},
+            {"territory": territory.id, "path": str(on_disk(workshop.storage.values))},
         ).df()
 
 

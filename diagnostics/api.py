@@ -38,7 +38,7 @@ from diagnostics.indicators import (
 )
 from diagnostics.products import database
 from diagnostics.statistics.access import DECAY, DETOUR, SPEED_KMH, two_step_access, weights_by_distance
-from diagnostics.storage import Storage
+from diagnostics.storage import Storage, on_disk
 from diagnostics.workshop import Workshop
 
 LEVELS = ("iris", "commune", "epci", "petr", "cls", "departement", "region", "france")
@@ -278,7 +278,7 @@ def variables() -> pd.DataFrame:
         source = workshop.catalog.sources[dataset]
         with duckdb.connect() as db:
             found = db.execute(
-                "select distinct variable, period from read_parquet(?) order by all", [str(path)]
+                "select distinct variable, period from read_parquet(?) order by all", [str(on_disk(path))]
             ).fetchall()
         rows += [(v, p, source.variables[v].label, source.variables[v].unit, dataset) for v, p in found]
     return pd.DataFrame(rows, columns=["variable", "period", "label", "unit", "dataset_id"])

@@ -1,11 +1,16 @@
-"""Where files live, and how they are written so that a killed run leaves nothing half-written.
+"""Where files live, how they are read from anywhere, and written so that a killed run leaves nothing half-written.
 
-Everything lies under one folder: `data/` of the project, or the folder (path or `s3://…`) named by `DIAGNOSTIC_DATA`.
+Products lie under one folder: `data/` of the project, or the folder (path or `s3://…`) named by `DIAGNOSTIC_DATA`.
+Nothing else in the house knows whether that is a disk: a product is read through `on_disk` and written through
+`replacing`, so pandas, DuckDB, GDAL and Pillow only ever see ordinary files.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,21 +22,45 @@ from upath import UPath
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
+CACHE_BYTES = 5_000_000_000
+"""How much of a remote store is kept on this machine, unless `DIAGNOSTIC_CACHE_BYTES` says otherwise."""
+IN_USE_SECONDS = 900
+"""A copy that served so recently may still be about to be opened: it is not forgotten."""
+
 
 @dataclass(frozen=True)
 class Storage:
-    """The folders of one installation. `root` holds `raw/` and `processed/`."""
+    """The folders of one installation.
+
+    `root` holds `processed/`, on a disk or an object store. `files`, `root` unless given, holds `raw/` and `manual/`:
+    a download is resumed and locked in place, which asks for a disk, of this machine or shared by several.
+    """
 
     root: UPath
+    files: UPath | None = None
 
     @classmethod
     def from_environment(cls) -> Storage:
-        """`DIAGNOSTIC_DATA` when set, else `data/` of the project."""
-        return cls(UPath(os.environ.get("DIAGNOSTIC_DATA") or PROJECT_ROOT / "data"))
+        """`DIAGNOSTIC_DATA` when set, else `data/` of the project; that one keeps the raw files of a remote store
+        unless `DIAGNOSTIC_FILES` names another folder for them."""
+        project = UPath(PROJECT_ROOT / "data")
+        told, files = os.environ.get("DIAGNOSTIC_DATA"), os.environ.get("DIAGNOSTIC_FILES")
+        if not told:
+            return cls(project, UPath(files) if files else None)
+        root = UPath(told)
+        if is_local(root):
+            return cls(root, UPath(files) if files else None)
+        # A listing remembered by this process would hide what another worker wrote since.
+        root = UPath(told, use_listings_cache=False)
+        return cls(root, UPath(files) if files else project)
 
     @property
     def raw(self) -> UPath:
-        return self.root / "raw"
+        return (self.files or self.root) / "raw"
+
+    @property
+    def manual(self) -> UPath:
+        return (self.files or self.root) / "manual"
 
     @property
     def processed(self) -> UPath:
@@ -54,13 +83,74 @@ class Storage:
         return self.processed / "territories" / territory_id
 
 
+def is_local(path: UPath | Path) -> bool:
+    """Whether `path` is a file of this machine, for libraries that know no other."""
+    return UPath(path).protocol in ("", "file", "local")
+
+
+def on_disk(path: UPath | Path) -> Path:
+    """`path` as a file of this machine: itself, or a copy of the present version of a remote one.
+
+    Copies are kept in a bounded folder (`DIAGNOSTIC_CACHE`, else the system's temporary one), each under the mark that
+    the store gives to that very version, so a product made again elsewhere is never mistaken for the former one. They
+    are to be read, not written. FileNotFoundError when there is no such file.
+    """
+    path = UPath(path)
+    if is_local(path):
+        return Path(path.path)
+    version = hashlib.sha256(f"{path} {path.fs.ukey(path.path)}".encode()).hexdigest()[:24]
+    copy = _cache() / version / path.name
+    if not copy.exists():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(copy) as temporary:
+            path.fs.get_file(path.path, str(temporary))
+        _forget_the_oldest(keep=copy)
+    copy.touch()
+    return copy
+
+
+def _cache() -> Path:
+    told = os.environ.get("DIAGNOSTIC_CACHE")
+    return Path(told) if told else Path(tempfile.gettempdir()) / f"diagnostic-cls-{os.getuid()}"
+
+
+def _forget_the_oldest(keep: Path) -> None:
+    """Remove the copies that served least recently until the others fit. Another worker may do so at the same time."""
+    allowed = int(os.environ.get("DIAGNOSTIC_CACHE_BYTES", CACHE_BYTES))
+    found = []
+    for copy in _cache().glob("*/*"):
+        try:
+            stat = copy.stat()
+        except FileNotFoundError:  # just removed by another worker, or a temporary name that got its own
+            continue
+        found.append((stat.st_mtime, stat.st_size, copy))
+    total = sum(size for _, size, _ in found)
+    for used_at, size, copy in sorted(found):
+        if total <= allowed or time.time() - used_at < IN_USE_SECONDS:
+            return
+        if copy != keep:
+            copy.unlink(missing_ok=True)
+            total -= size
+
+
 @contextmanager
 def replacing(target: UPath | Path) -> Iterator[UPath]:
-    """Yield a temporary path beside `target`; rename it over `target` on success, remove it on any failure."""
+    """Yield a temporary file of this machine; on success it becomes `target` at once, on any failure it vanishes.
+
+    On a disk it lies beside `target` and is renamed. A remote target is sent whole, as one object: those who read it
+    meanwhile have the former one, and a process killed in the middle has changed nothing.
+    """
     target = UPath(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last because several writers choose their format by it.
-    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}")
+    name = f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}"
+    if not is_local(target):
+        with tempfile.TemporaryDirectory(prefix="diagnostic-") as folder:
+            temporary = UPath(folder) / name
+            yield temporary
+            target.fs.put_file(str(temporary), target.path)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(name)
     try:
         yield temporary
         temporary.rename(target)

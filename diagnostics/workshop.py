@@ -26,7 +26,7 @@ from diagnostics.sources.published import GLANCE, Published, look
 from diagnostics.sources.receipts import Receipt, read_receipt, receipt_path, serves
 from diagnostics.sources.refusals import Outcome
 from diagnostics.sources.web import Progress, Web
-from diagnostics.storage import PROJECT_ROOT, Storage, replacing
+from diagnostics.storage import PROJECT_ROOT, Storage, on_disk, replacing
 
 PROFILES: tuple[Profile, ...] = ("embedded", "mirror", "official")
 
@@ -152,7 +152,7 @@ class Workshop:
     def read_table(self, name: str) -> pd.DataFrame:
         """A reference table, by the name it answers to in every profile (`Distribution.table_name`)."""
         dataset = self._table_owners[name]
-        return pd.read_parquet(self.table_path(dataset, name))
+        return pd.read_parquet(on_disk(self.table_path(dataset, name)))
 
     def read_tables(self) -> dict[str, pd.DataFrame]:
         return {name: self.read_table(name) for name in self._table_owners}
@@ -170,7 +170,7 @@ class Workshop:
         """The observations of these variables, one frame per dataset that has any; text is categorical."""
         chosen = [("variable", "in", variables)]
         frames = [
-            pd.read_parquet(self.observations_path(dataset), filters=chosen, read_dictionary=WORDS)
+            pd.read_parquet(on_disk(self.observations_path(dataset)), filters=chosen, read_dictionary=WORDS)
             for dataset in self.observed
         ]
         return [frame for frame in frames if len(frame)]
@@ -180,16 +180,16 @@ class Workshop:
         codes: set[str] = set()
         for dataset in self.observed:
             rows = pd.read_parquet(
-                self.observations_path(dataset), columns=["geo_code"], filters=[("geo_type", "==", "iris")]
+                on_disk(self.observations_path(dataset)), columns=["geo_code"], filters=[("geo_type", "==", "iris")]
             )
             codes.update(rows["geo_code"].unique())
         return sorted(codes)
 
     def read_membership(self) -> pd.DataFrame:
-        return pd.read_parquet(self.storage.geography / "membership.parquet")
+        return pd.read_parquet(on_disk(self.storage.geography / "membership.parquet"))
 
     def read_zones(self) -> pd.DataFrame:
-        return pd.read_parquet(self.storage.geography / "zones.parquet")
+        return pd.read_parquet(on_disk(self.storage.geography / "zones.parquet"))
 
     def versions(self) -> dict[str, str]:
         """dataset -> `dataset@vintages#sha8` of the files that serve."""

@@ -18,6 +18,7 @@ from diagnostics.changes.history import last_values
 from diagnostics.geography.boundaries import read_boundaries
 from diagnostics.geography.stored import read_reference
 from diagnostics.sources.contract import CheckResult
+from diagnostics.storage import on_disk
 from diagnostics.workshop import Workshop
 
 VALUES = dg.AssetKey(["indicators", "values"])
@@ -72,7 +73,7 @@ def _dataset_checks(source: Source) -> dg.AssetChecksDefinition:
         if source.id not in workshop.observed:
             yield from (_nothing_here(key, name, workshop) for name in names if name in asked)
             return
-        frame = pd.read_parquet(workshop.observations_path(source.id))
+        frame = pd.read_parquet(on_disk(workshop.observations_path(source.id)))
         yield from (as_warning(key, measures[name](frame)) for name in names if name in asked)
 
     return checks
@@ -100,7 +101,7 @@ def _values_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
 
 def _results_of_values(workshop: Workshop, agreements: list[quality.Agreement]) -> Iterable[CheckResult]:
     catalog, profile = workshop.catalog, workshop.profile
-    values = pd.read_parquet(workshop.storage.values, filters=[("zone_type", "!=", "iris")])
+    values = pd.read_parquet(on_disk(workshop.storage.values), filters=[("zone_type", "!=", "iris")])
     counts = [i for i, indicator in catalog.indicators.items() if _is_count(indicator.formula_for(profile))]
     yield quality.national_coverage(values)
     yield quality.sums_of_zones(values, counts)

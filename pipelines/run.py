@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from diagnostics.catalog import load_catalog
 from diagnostics.indicators import SNAPSHOT, extract_snapshot
-from diagnostics.storage import PROJECT_ROOT, replacing
+from diagnostics.storage import PROJECT_ROOT, on_disk, replacing
 from diagnostics.workshop import Workshop
 
 Announce = Callable[[str], None]
@@ -108,7 +108,7 @@ def write_snapshot(announce: Announce) -> tuple[Path, int]:
     workshop.require_mirror()
     run(workshop, [])
     single = [t.id for t in workshop.catalog.territories.values() if t.kind == "commune"]
-    table = extract_snapshot(pq.read_table(workshop.storage.values), workshop.read_membership(), single)
+    table = extract_snapshot(pq.read_table(on_disk(workshop.storage.values)), workshop.read_membership(), single)
     with replacing(SNAPSHOT) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     return SNAPSHOT, table.num_rows

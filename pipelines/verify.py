@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from upath import UPath
 
@@ -43,11 +42,9 @@ def verify(territory_id: str, announce: Announce) -> Verdict:
     changed_code = code_differences(package)
     if inputs := input_differences(package, made):
         return Verdict(inputs=inputs, changed_code=changed_code)
-    root = Path(made.storage.root.path)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".verify-") as folder:
+    with tempfile.TemporaryDirectory(prefix="diagnostic-verify-") as folder:
         # The same raw files, which nothing here writes to: no producer is asked for anything.
-        (Path(folder) / "raw").symlink_to((root / "raw").resolve(), target_is_directory=True)
-        remade = dataclasses.replace(made, storage=Storage(UPath(folder)))
+        remade = dataclasses.replace(made, storage=Storage(UPath(folder), files=made.storage.raw.parent))
         _make(remade, territory_id)
         announce("Comparaison des chiffres")
         figures = figure_differences(territory_id, made, remade)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from upath import UPath
 
 from diagnostics.errors import DiagnosticError
-from diagnostics.storage import replacing, write_parquet
+from diagnostics.storage import on_disk, replacing, write_parquet
 
 COLUMNS = ["indicator_id", "zone_type", "zone_code", "period", "value", "unit", "reliability", "coverage", "comparison"]
 ZONE_TYPES = ("cls", "epci", "departement", "region", "france")
@@ -133,7 +133,7 @@ def read_copy(processed: UPath | Path, date: datetime.date, territory_id: str) -
             + (f"Dates gardées : {', '.join(known)}." if known else "Lancer d'abord `diagnostic run`.")
         )
     facts = CopyFacts.model_validate_json((folder / "copy.json").read_text(encoding="utf-8"))
-    return DatedCopy(facts, pd.read_parquet(folder / "values.parquet"))
+    return DatedCopy(facts, pd.read_parquet(on_disk(folder / "values.parquet")))
 
 
 def dates(processed: UPath | Path, territory_id: str | None = None) -> list[datetime.date]:

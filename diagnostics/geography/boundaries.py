@@ -18,7 +18,7 @@ from upath import UPath
 
 from diagnostics.errors import GeographyError
 from diagnostics.geography.reference import Reference
-from diagnostics.storage import write_parquet
+from diagnostics.storage import on_disk, write_parquet
 
 METROPOLE = 2154
 OVERSEAS = {"971": 5490, "972": 5490, "973": 2972, "974": 2975, "976": 4471}
@@ -139,7 +139,7 @@ def write_boundaries(boundaries: Mapping[int, gpd.GeoDataFrame], folder: UPath |
 def read_boundaries(folder: UPath | Path, level: str = "commune") -> dict[int, gpd.GeoDataFrame]:
     """Read back what `write_boundaries` wrote. Errors: GeographyError when the folder holds no such level."""
     found = {
-        epsg: gpd.read_parquet(path)
+        epsg: gpd.read_parquet(on_disk(path))
         for epsg in PROJECTIONS
         if (path := UPath(folder) / f"{level}_{epsg}.parquet").exists()
     }

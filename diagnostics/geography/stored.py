@@ -10,7 +10,7 @@ from upath import UPath
 
 from diagnostics.errors import GeographyError
 from diagnostics.geography.reference import PIVOT_YEAR, Reference
-from diagnostics.storage import write_parquet
+from diagnostics.storage import on_disk, write_parquet
 
 FRAMES = tuple(f.name for f in fields(Reference) if f.name != "pivot_year")
 
@@ -29,4 +29,6 @@ def read_reference(folder: UPath | Path) -> Reference:
             f"Géographie absente sous {folder}. Matérialiser l'asset « geography/reference », "
             "ou lancer `diagnostic run`."
         )
-    return Reference(**{name: pd.read_parquet(folder / f"{name}.parquet") for name in FRAMES}, pivot_year=PIVOT_YEAR)
+    return Reference(
+        **{name: pd.read_parquet(on_disk(folder / f"{name}.parquet")) for name in FRAMES}, pivot_year=PIVOT_YEAR
+    )

@@ -22,7 +22,7 @@ from diagnostics.products import dictionary
 from diagnostics.products.code_version import code_version
 from diagnostics.products.examples import EXAMPLES
 from diagnostics.reporting.blocks import formula_text
-from diagnostics.storage import Storage, replacing
+from diagnostics.storage import Storage, on_disk, replacing
 from diagnostics.workshop import Workshop
 
 DATABASE = "diagnostic.duckdb"
@@ -41,12 +41,7 @@ def connect(storage: Storage | None = None) -> duckdb.DuckDBPyConnection:
             "Lancer `make diagnostic` (ou `diagnostic run val-de-lorraine`), ou désigner par DIAGNOSTIC_DATA un "
             "dossier où l’on a déjà calculé."
         )
-    if path.protocol not in ("", "file", "local"):
-        raise DiagnosticError(
-            f"{path} n’est pas sur cette machine : le copier localement, puis l’ouvrir avec "
-            "`duckdb.connect(fichier, read_only=True)`."
-        )
-    return duckdb.connect(path.path, read_only=True)
+    return duckdb.connect(on_disk(path), read_only=True)
 
 
 def write_database(workshop: Workshop) -> UPath:
@@ -64,7 +59,7 @@ def write_database(workshop: Workshop) -> UPath:
 
 def _fill(db: duckdb.DuckDBPyConnection, workshop: Workshop) -> None:
     catalog, profile = workshop.catalog, workshop.profile
-    _figures(db, workshop.storage.values)
+    _figures(db, on_disk(workshop.storage.values))
     tables = {
         "indicators": (indicator_rows(catalog, profile), dictionary.INDICATORS, "Le catalogue des indicateurs."),
         "zones": (workshop.read_zones(), dictionary.ZONES, "Les zones au-dessus de l’IRIS, avec leur nom."),
@@ -87,7 +82,7 @@ def _fill(db: duckdb.DuckDBPyConnection, workshop: Workshop) -> None:
     _views(db, catalog)
 
 
-def _figures(db: duckdb.DuckDBPyConnection, values: UPath) -> None:
+def _figures(db: duckdb.DuckDBPyConnection, values: Path) -> None:
     """The long table in two: what varies with the zone, and what is the same over thousands of rows."""
     db.execute(
         """

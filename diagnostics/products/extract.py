@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import pandas as pd
 
+from diagnostics.storage import on_disk
 from diagnostics.workshop import Workshop
 
 
@@ -32,5 +33,5 @@ def values_of(workshop: Workshop, territory_id: str) -> pd.DataFrame:
             select * from read_parquet($path) semi join wanted using (zone_type, zone_code)
             order by indicator_id, zone_type, zone_code, period
             """,
-            {"territory": territory_id, "path": str(workshop.storage.values)},
+            {"territory": territory_id, "path": str(on_disk(workshop.storage.values))},
         ).df()

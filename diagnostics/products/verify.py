@@ -23,6 +23,7 @@ from diagnostics.products.code_version import code_state
 from diagnostics.products.extract import values_of
 from diagnostics.products.package import VALUES
 from diagnostics.sources.receipts import file_sha256
+from diagnostics.storage import on_disk
 from diagnostics.workshop import Workshop
 
 TOLERANCE = 1e-9
@@ -70,7 +71,7 @@ def figure_differences(territory_id: str, made: Workshop, remade: Workshop) -> l
     """Values, annex and report of a CLS, as they stand and as made again. Empty when every figure is the same."""
     before, after = made.storage.territory(territory_id), remade.storage.territory(territory_id)
     return [
-        *value_differences(pd.read_parquet(_needed(before / VALUES)), values_of(remade, territory_id)),
+        *value_differences(pd.read_parquet(on_disk(_needed(before / VALUES))), values_of(remade, territory_id)),
         *cell_differences(_needed(before / "annexe.xlsx"), after / "annexe.xlsx"),
         *text_differences(_needed(before / "rapport.html"), after / "rapport.html"),
     ]
@@ -107,7 +108,7 @@ def _same(before: pd.Series, after: pd.Series) -> np.ndarray:
 
 def cell_differences(before: UPath | Path, after: UPath | Path) -> list[str]:
     """Cells of two workbooks that differ, dates of production left aside."""
-    books = [CalamineWorkbook.from_path(str(path)) for path in (before, after)]
+    books = [CalamineWorkbook.from_path(str(on_disk(path))) for path in (before, after)]
     if books[0].sheet_names != books[1].sheet_names:
         return [f"annexe.xlsx : feuilles {books[0].sheet_names}, {books[1].sheet_names} en la refaisant."]
     found = []
@@ -132,7 +133,7 @@ def _same_cell(a: object, b: object) -> bool:
 
 def text_differences(before: UPath | Path, after: UPath | Path) -> list[str]:
     """Passages of the visible text of two pages that differ, dates left aside."""
-    texts = [_visible_text(Path(path).read_text(encoding="utf-8")) for path in (before, after)]
+    texts = [_visible_text(on_disk(path).read_text(encoding="utf-8")) for path in (before, after)]
     places = [f"« {a} » → « {b} »" for a, b in zip_longest(*texts, fillvalue="") if a != b]
     return [f"rapport.html : {len(places)} passage(s) : {_some(places)}."] if places else []
 

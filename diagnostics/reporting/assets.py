@@ -16,6 +16,8 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from PIL import Image
 
+from diagnostics.storage import on_disk
+
 FAMILY = "Source Sans Diagnostic"  # its own name: a subset must not pass for the installed family
 FACES = (("Regular", 400, "normal"), ("It", 400, "italic"), ("Semibold", 600, "normal"))
 CHARACTERS = (
@@ -61,7 +63,7 @@ def screen_image(path: Path) -> tuple[str, int, int]:
 
     A few flat colours and their anti-aliasing: a palette divides the weight by five without a visible change.
     """
-    with Image.open(path) as full:
+    with Image.open(on_disk(path)) as full:
         image = full.convert("RGB")
     if image.width > SCREEN_WIDTH:
         image = image.resize((SCREEN_WIDTH, round(image.height * SCREEN_WIDTH / image.width)), Image.Resampling.LANCZOS)

@@ -154,7 +154,7 @@ def raw_folder(source: Source, distribution: Distribution, storage: Storage) -> 
 
 def manual_path(source: Source, name: str, storage: Storage) -> Path:
     """Where a person drops the file `name` of a dataset, when it cannot be downloaded."""
-    return local(storage.root) / "manual" / source.id / name
+    return local(storage.manual) / source.id / name
 
 
 @contextmanager
@@ -343,7 +343,7 @@ def _in_place(
         base = PROJECT_ROOT / "snapshot"
         advice = "Le reconstruire avec la commande `diagnostic snapshot`, ou le reprendre du dépôt."
     else:
-        base = local(storage.root) / "manual"
+        base = local(storage.manual)
         advice = (
             f"Ce fichier n'est pas ouvert au public : le demander à {source.producer}, puis le déposer à cet endroit. "
             f"Ses colonnes doivent comprendre {', '.join(PROVENANCE)}."

@@ -60,8 +60,8 @@ def local(folder: UPath) -> Path:
     """A folder of the installation as a local one: readers need files, and a download is resumed in place."""
     if folder.protocol not in ("", "file", "local"):
         raise SourceError(
-            f"Les fichiers bruts demandent un disque local, mais DIAGNOSTIC_DATA désigne {folder}. "
-            "Indiquer un dossier de cette machine."
+            f"Les fichiers bruts demandent un disque local, mais l'installation désigne {folder}. "
+            "Indiquer un dossier de cette machine, ou partagé entre les machines, par DIAGNOSTIC_FILES."
         )
     return Path(folder.path)
 
