@@ -94,15 +94,15 @@ def _lisa(generator) -> dict:
         links[i].append(j)
 
     def plain():
-        """Conditional permutations one zone at a time, a tenth of them."""
+        """Conditional draws one zone at a time, a thousandth of them."""
         z = ((values - values.mean()) / values.std(ddof=0)).to_numpy()
         for i, around in enumerate(links):
             others = np.delete(z, i)
-            for _ in range(space.PERMUTATIONS // 10):
+            for _ in range(space.DRAWS // 1000):
                 _ = z[i] * generator.choice(others, len(around), replace=False).mean()
 
     seconds = _seconds(lambda: space.lisa(values, near))
-    return _line("LISA of 1,255 EPCI, 999 permutations", seconds, 10 * _seconds(plain, 1), 10.0)
+    return _line("LISA of 1,255 EPCI, 99,999 draws", seconds, 1000 * _seconds(plain, 1), 10.0)
 
 
 def _fdep(generator) -> dict:
@@ -160,12 +160,12 @@ def _typology(generator) -> dict:
 
     def plain():
         """The same number of trees and consolidations with scikit-learn, on the raw variables."""
-        for number in [*range(2, 9), *[4] * typology.RESAMPLES]:
+        for number in [*range(2, 7), *[4] * typology.RESAMPLES]:
             first = AgglomerativeClustering(number).fit_predict(data)
             centres = np.array([data[first == k].mean(axis=0) for k in range(number)])
             KMeans(number, init=centres, n_init=1).fit(data)
 
-    seconds = _seconds(lambda: typology.typology(variables, people, dict(zip(names, names, strict=True))), 1)
+    seconds = _seconds(lambda: typology.typology(variables, people, {name: (name, name) for name in names}), 1)
     return _line("typology of 1,255 EPCI, 50 resamples", seconds, _seconds(plain, 1), 20.0)
 
 

@@ -1,8 +1,8 @@
 """Families of territories: classes of EPCI or communes with like profiles, how firm they are, what they share.
 
 Chain: winsorise each variable at 1 % and 99 % of the population, standardise with population weights, keep the
-principal components that hold 80 % of the variance, Ward's tree, k-means from Ward's centres, number of classes by
-silhouette among those where the tree still gains. Exploratory: run it on a region or on France, never on the 13
+principal components that hold 80 % of the variance, Ward's tree, k-means from Ward's centres, as many classes as the
+tree still gains by without the silhouette falling. Exploratory: run it on a region or on France, never on the 13
 communes of one CLS.
 
 Sources: indicators.md §10.10; Ward 1963; Rousseeuw 1987 (silhouette); Hubert & Arabie 1985 (adjusted Rand index);
@@ -24,10 +24,16 @@ from diagnostics.statistics.inputs import numeric, refuse_negative
 
 WINSOR = (0.01, 0.99)
 VARIANCE_KEPT = 0.80
-CLASSES = range(3, 9)
+CLASSES = range(3, 7)
+"""Six at most: nobody tells seven colours apart on a map."""
+INERTIA_GAIN = 0.10
+NEAR_BEST = 0.06
 RESAMPLES = 50
 STABLE = 0.6
 NOTABLE = 1.96
+MARKED = 0.3
+"""Distance to the mean, in standard deviations, under which a trait says little, however sure it is."""
+TRAITS = 3
 SILHOUETTE_SAMPLE = 5_000
 WARD_LIMIT = 4_000
 KMEANS_ROUNDS = 30
@@ -39,8 +45,9 @@ class Typology:
     """What `typology` found.
 
     `classes`: class of each zone (1 = most populated), NA where a variable is missing; `profile`: long table `class,
-    variable, mean, overall, v_test` (means weighted by population); `summary`: one row per class, `zones, population,
-    description` in French; `stability`: mean adjusted Rand index under resampling (1 = the same classes each time),
+    variable, mean, overall, gap, v_test` (means weighted by population; `gap` = mean of its zones less that of all, in
+    standard deviations); `summary`: one row per class, `zones, population, description` in French;
+    `stability`: mean adjusted Rand index under resampling (1 = the same classes each time),
     `stable` when it is 0.6 or more; `choices`: one row per number of classes tried, `inertia_gain, silhouette`.
     """
 
@@ -59,7 +66,7 @@ class Typology:
 def typology(
     variables: pd.DataFrame,
     population: pd.Series,
-    labels: dict[str, str],
+    words: dict[str, tuple[str, str]],
     *,
     classes: int | None = None,
     resamples: int = RESAMPLES,
@@ -67,12 +74,13 @@ def typology(
 ) -> Typology:
     """Classify zones (rows) by their variables (columns, 2 or more), weighted by population where it standardises.
 
-    `labels`: French name of each variable, used in the descriptions. `classes` fixes their number. Zones with a missing
-    variable or without population are not classified. Refused: fewer than 30 complete zones, a constant variable.
+    `words`: what a class is said to be when it is high in a variable, and when it is low (« population âgée »,
+    « population jeune »). `classes` fixes their number. Zones with a missing variable or without population are not
+    classified. Refused: fewer than 30 complete zones, a constant variable.
     """
     names = list(variables.columns)
-    if len(names) < 2 or not set(names) <= set(labels):
-        raise StatisticsError(f"Typologie : au moins deux variables, chacune avec un libellé ; reçu {names}.")
+    if len(names) < 2 or not set(names) <= set(words):
+        raise StatisticsError(f"Typologie : au moins deux variables, chacune avec ses mots ; reçu {names}.")
     if not variables.index.equals(population.index):
         raise StatisticsError("Typologie : variables et population n’ont pas les mêmes zones dans le même ordre.")
     data = np.column_stack([numeric(name, variables[name], variables.index) for name in names])
@@ -97,7 +105,7 @@ def typology(
     return Typology(
         result,
         profile,
-        _summary(profile, found, persons[order], labels),
+        _summary(profile, found, persons[order], words),
         _stability(scores, found, number, resamples, seed),
         choices,
         variance,
@@ -144,9 +152,14 @@ def _choices(tree: _Tree, numbers, seed: int) -> pd.DataFrame:
 
 
 def _best(choices: pd.DataFrame) -> int:
-    """The best silhouette among the numbers whose last split still removes 10 % of the inertia (else the fewest)."""
-    useful = choices[choices["inertia_gain"] >= 0.10]
-    return int((useful if len(useful) else choices.iloc[:1])["silhouette"].idxmax())
+    """The finest division whose last split still removes 10 % of the inertia and whose silhouette comes near the best.
+
+    The best silhouette alone nearly always takes the coarsest division. Without any useful split, the fewest classes.
+    """
+    useful = choices[choices["inertia_gain"] >= INERTIA_GAIN]
+    if useful.empty:
+        return int(choices.index[0])
+    return int(useful.index[useful["silhouette"] >= useful["silhouette"].max() - NEAR_BEST].max())
 
 
 def _inertia(scores: np.ndarray, found: np.ndarray) -> float:
@@ -197,6 +210,7 @@ def _profile(raw: np.ndarray, weight: np.ndarray, found: np.ndarray, names: list
         count = inside.sum()
         for position, name in enumerate(names):
             column = raw[:, position]
+            apart = column[inside].mean() - column.mean()
             error = np.sqrt(column.var(ddof=1) / count * (size - count) / (size - 1)) if count < size else np.nan
             rows.append(
                 {
@@ -204,13 +218,16 @@ def _profile(raw: np.ndarray, weight: np.ndarray, found: np.ndarray, names: list
                     "variable": name,
                     "mean": float(share @ column[inside]),
                     "overall": float(weight @ column),
-                    "v_test": float((column[inside].mean() - column.mean()) / error),
+                    "gap": float(apart / column.std(ddof=1)),
+                    "v_test": float(apart / error),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _summary(profile: pd.DataFrame, found: np.ndarray, persons: np.ndarray, labels: dict[str, str]) -> pd.DataFrame:
+def _summary(
+    profile: pd.DataFrame, found: np.ndarray, persons: np.ndarray, words: dict[str, tuple[str, str]]
+) -> pd.DataFrame:
     rows = []
     for k, part in profile.groupby("class"):
         inside = found == k
@@ -219,20 +236,21 @@ def _summary(profile: pd.DataFrame, found: np.ndarray, persons: np.ndarray, labe
                 "class": k,
                 "zones": int(inside.sum()),
                 "population": float(persons[inside].sum()),
-                "description": describe(part, labels),
+                "description": describe(part, words),
             }
         )
     return pd.DataFrame(rows).set_index("class")
 
 
-def describe(profile: pd.DataFrame, labels: dict[str, str], traits: int = 3) -> str:
-    """A class in plain French, from the strongest of its test values on each side (rows of one class of `profile`)."""
-    part = profile[profile["v_test"].abs() >= NOTABLE]
-    high = part[part["v_test"] > 0].nlargest(traits, "v_test")["variable"]
-    low = part[part["v_test"] < 0].nsmallest(traits, "v_test")["variable"]
-    sides = [
-        f"{word} : {', '.join(labels[name] for name in side)}"
-        for word, side in (("Plus élevé qu’ailleurs", high), ("Plus faible qu’ailleurs", low))
-        if len(side)
-    ]
-    return ". ".join(sides) + "." if sides else "Profil proche de la moyenne."
+def marked(profile: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one class of `profile` that make it what it is, the most marked first."""
+    part = profile[(profile["v_test"].abs() >= NOTABLE) & (profile["gap"].abs() >= MARKED)]
+    return part.loc[part["gap"].abs().sort_values(ascending=False, kind="stable").index]
+
+
+def describe(profile: pd.DataFrame, words: dict[str, tuple[str, str]], traits: int = TRAITS) -> str:
+    """A class in a few French words, from its most marked traits (rows of one class of `profile`)."""
+    part = marked(profile).head(traits)
+    said = [words[name][0 if gap > 0 else 1] for name, gap in zip(part["variable"], part["gap"], strict=True)]
+    text = ", ".join(said) or "profil proche de la moyenne"
+    return text[:1].upper() + text[1:]
