@@ -5,7 +5,7 @@ import datetime
 import dagster as dg
 import pandas as pd
 
-from assets.shared import FROM_WORKSHOP, GROUP_FOLLOW_UP, OWNERS, backfill_policy, for_each_territory
+from assets.shared import GROUP_FOLLOW_UP, territory_asset
 from diagnostics import changes, french
 from diagnostics.catalog import Territory
 from diagnostics.changes.history import ZONE_TYPES, FileUsed, Refused
@@ -16,23 +16,19 @@ from diagnostics.workshop import Workshop
 
 
 def change_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    @dg.asset(
-        key=["territories", "changes"],
-        deps=[["indicators", "values"]],
-        partitions_def=partitions,
-        group_name=GROUP_FOLLOW_UP,
-        owners=OWNERS,
-        kinds={"markdown", "html"},
-        description="Ce qui a changé pour un territoire depuis la dernière copie datée : fichiers et millésimes "
-        "nouveaux, chiffres révisés, seuils franchis, changements de côté par rapport aux repères, communes, fichiers "
-        "refusés. La copie du jour reste dans `history/`, pour `diagnostic diff`.",
-        backfill_policy=backfill_policy(),
-        required_resource_keys=FROM_WORKSHOP,
-    )
-    def what_changed(context) -> dg.MaterializeResult:
-        return for_each_territory(context, keep_and_compare)
-
-    return [what_changed]
+    return [
+        territory_asset(
+            "changes",
+            keep_and_compare,
+            partitions,
+            group=GROUP_FOLLOW_UP,
+            kinds={"markdown", "html"},
+            deps=[["indicators", "values"]],
+            description="Ce qui a changé pour un territoire depuis la dernière copie datée : fichiers et millésimes "
+            "nouveaux, chiffres révisés, seuils franchis, changements de côté par rapport aux repères, communes, "
+            "fichiers refusés. La copie du jour reste dans `history/`, pour `diagnostic diff`.",
+        )
+    ]
 
 
 def keep_and_compare(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.MetadataValue], str]:

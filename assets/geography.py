@@ -3,7 +3,7 @@
 import dagster as dg
 import pandas as pd
 
-from assets.shared import FROM_WORKSHOP, GROUP_GEOGRAPHY, OWNERS, count, table_metadata
+from assets.shared import GROUP_GEOGRAPHY, asset, count, table, table_metadata
 from diagnostics.catalog import Catalog
 from diagnostics.geography.boundaries import commune_boundaries, lacking, outlines, write_boundaries
 from diagnostics.geography.membership import build_membership, build_zones
@@ -27,15 +27,14 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     """`deps` are the sources that declare a reference table in at least one profile."""
     tables = [s.id for s in catalog.sources.values() if any(d.table for d in s.distributions)]
 
-    @dg.asset(
-        key=["geography", "reference"],
-        deps=[["observations", dataset] for dataset in tables],
-        group_name=GROUP_GEOGRAPHY,
-        owners=OWNERS,
+    @asset(
+        "geography",
+        "reference",
+        group=GROUP_GEOGRAPHY,
         kinds={"pandas", "parquet"},
         description="Communes du COG pivot 2025, table de passage des anciens codes, appartenance des communes et des "
         "IRIS aux EPCI, PETR, CLS, départements, régions et à la France.",
-        required_resource_keys=FROM_WORKSHOP,
+        deps=[["observations", dataset] for dataset in tables],
     )
     def reference(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop
@@ -53,21 +52,20 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
             metadata={
                 "Communes": count(len(made.communes), "commune"),
                 "EPCI": count(len(made.epci), "intercommunalité"),
-                "Zones": dg.MetadataValue.md(zones.groupby("zone_type").size().rename("zones").to_markdown()),
+                "Zones": table(zones.groupby("zone_type").size().rename("zones").reset_index()),
                 **table_metadata(membership, MEMBERSHIP_COLUMNS),
             },
             data_version=dg.DataVersion(stamp),
         )
 
-    @dg.asset(
-        key=["geography", "boundaries"],
-        deps=[reference],
-        group_name=GROUP_GEOGRAPHY,
-        owners=OWNERS,
+    @asset(
+        "geography",
+        "boundaries",
+        group=GROUP_GEOGRAPHY,
         kinds={"geopandas", "parquet"},
         description="Contours des communes en GeoParquet, un fichier par projection (EPSG:2154 pour la métropole, la "
         "projection de chaque département outre-mer). Aucune source ouverte du projet ne donne les contours d'IRIS.",
-        required_resource_keys=FROM_WORKSHOP,
+        deps=[reference],
     )
     def boundaries(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop
@@ -85,10 +83,8 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         absent = lacking(communes, pivot)
         return dg.MaterializeResult(
             metadata={
-                "Contours": dg.MetadataValue.md(drawn.to_markdown(index=False)),
-                "Communes sans contour propre": dg.MetadataValue.md(
-                    absent.to_markdown(index=False) if len(absent) else "aucune"
-                ),
+                "Contours": table(drawn),
+                "Communes sans contour propre": table(absent, 50),
             },
             data_version=dg.DataVersion(stamp),
         )

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.shared import FROM_WORKSHOP, GROUP_INDICATORS, OWNERS, table_metadata
+from assets.shared import GROUP_INDICATORS, asset, table, table_metadata
 from diagnostics.catalog import Catalog
 from diagnostics.geography.passage import Carried, Report
 from diagnostics.geography.stored import read_reference
@@ -33,16 +33,15 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         if any(d.observations or (d.table is not None and d.table_name in tables) for d in s.distributions)
     ]
 
-    @dg.asset(
-        key=["indicators", "values"],
-        # Outlines are no input, but the membership of a new perimeter is only whole once they are made.
-        deps=[["geography", "boundaries"], *(["observations", dataset] for dataset in facts_of)],
-        group_name=GROUP_INDICATORS,
-        owners=OWNERS,
+    @asset(
+        "indicators",
+        "values",
+        group=GROUP_INDICATORS,
         kinds={"duckdb", "parquet"},
         description="La table publique : chaque indicateur du catalogue pour chaque IRIS, commune, EPCI, PETR, CLS, "
         "département, région et la France, avec intervalle, fiabilité, couverture, comparaison et sources.",
-        required_resource_keys=FROM_WORKSHOP,
+        # Outlines are no input, but the membership of a new perimeter is only whole once they are made.
+        deps=[["geography", "boundaries"], *(["observations", dataset] for dataset in facts_of)],
     )
     def values(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop
@@ -115,7 +114,5 @@ def _passage_metadata(reports: list[Report]) -> dict[str, dg.MetadataValue]:
     return {
         "Passage au pivot : fusions": dg.MetadataValue.int(sum(len(report.mergers) for report in reports)),
         "Passage au pivot : scissions": dg.MetadataValue.int(sum(len(report.splits) for report in reports)),
-        "Passage au pivot : codes inconnus": dg.MetadataValue.md(
-            unknown.head(50).to_markdown(index=False) if len(unknown) else "aucun"
-        ),
+        "Passage au pivot : codes inconnus": table(unknown, 50),
     }

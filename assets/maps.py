@@ -1,16 +1,13 @@
 """Stage 5: the maps of one CLS, one partition per territory."""
 
-import base64
 import datetime
-import io
 import json
 
 import dagster as dg
 import duckdb
 import pandas as pd
-from PIL import Image
 
-from assets.shared import FROM_WORKSHOP, GROUP_MAPS, OWNERS, backfill_policy, for_each_territory
+from assets.shared import GROUP_MAPS, Picture, territory_asset
 from diagnostics.cartography import save
 from diagnostics.cartography.atlas import Land, atlas
 from diagnostics.cartography.maps import locator
@@ -25,25 +22,21 @@ COVER = "territoire"
 
 
 def map_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    @dg.asset(
-        key=["territories", "maps"],
-        deps=[["indicators", "values"], ["geography", "boundaries"]],
-        partitions_def=partitions,
-        group_name=GROUP_MAPS,
-        owners=OWNERS,
-        kinds={"matplotlib", "geopandas"},
-        description="Cartes d'un territoire en PNG (200 points par pouce) et SVG : une par indicateur de ses axes qui "
-        "se laisse cartographier, plus son contour pour la couverture.",
-        backfill_policy=backfill_policy(),
-        required_resource_keys=FROM_WORKSHOP,
-    )
-    def maps(context) -> dg.MaterializeResult:
-        return for_each_territory(context, draw)
-
-    return [maps]
+    return [
+        territory_asset(
+            "maps",
+            draw,
+            partitions,
+            group=GROUP_MAPS,
+            kinds={"matplotlib", "geopandas"},
+            deps=[["indicators", "values"], ["geography", "boundaries"]],
+            description="Cartes d'un territoire en PNG (200 points par pouce) et SVG : une par indicateur de ses axes "
+            "qui se laisse cartographier, plus son contour pour la couverture.",
+        )
+    ]
 
 
-def draw(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.MetadataValue], str]:
+def draw(workshop: Workshop, territory: Territory) -> tuple[dict[str, object], str]:
     """Every map of one territory; see `for_each_territory`."""
     folder = workshop.storage.territory(territory.id) / "maps"
     land = read_land(workshop, territory)
@@ -67,7 +60,7 @@ def draw(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metadat
         "Cartes": dg.MetadataValue.int(len(drawn)),
         "Dossier": dg.MetadataValue.path(str(folder)),
         **{
-            f"Carte : {workshop.catalog.indicators[i].label}": preview(folder / f"{i}.png", alt)
+            f"Carte : {workshop.catalog.indicators[i].label}": Picture(folder / f"{i}.png", alt)
             for i, alt in list(drawn.items())[:3]
         },
     }
@@ -124,13 +117,3 @@ def forget_others(folder, stems: set[str]) -> None:
     for path in folder.iterdir():
         if path.suffix in {".png", ".svg"} and path.stem not in stems:
             path.unlink()
-
-
-def preview(path, alt: str) -> dg.MetadataValue:
-    """The map itself on the asset's page: Dagster has no image type, but its Markdown shows a data address."""
-    with path.open("rb") as stream, Image.open(stream) as image:
-        image.thumbnail((900, 640))
-        small = io.BytesIO()
-        image.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(small, "PNG", optimize=True)
-    text = base64.b64encode(small.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{text})")

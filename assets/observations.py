@@ -6,7 +6,7 @@ A file that breaks its contract leaves the former product in place and fails the
 import dagster as dg
 import pandas as pd
 
-from assets.shared import FROM_WORKSHOP, GROUP_OBSERVATIONS, OWNERS, count, identity, table_metadata, tag_text
+from assets.shared import GROUP_OBSERVATIONS, asset, count, identity, table, table_metadata, tag_text
 from diagnostics.catalog import Catalog, Source
 from diagnostics.sources.contract import check, check_table
 from diagnostics.sources.history import with_history
@@ -34,12 +34,12 @@ def observation_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
 def _observation_asset(source: Source) -> dg.AssetsDefinition:
     key = dg.AssetKey(["observations", source.id])
 
-    @dg.asset(
-        key=key,
-        deps=[["raw", source.id]],
-        group_name=GROUP_OBSERVATIONS,
-        owners=OWNERS,
+    @asset(
+        "observations",
+        source.id,
+        group=GROUP_OBSERVATIONS,
         kinds={"duckdb", "parquet"},
+        deps=[["raw", source.id]],
         tags={"theme": tag_text(source.theme)},
         metadata=identity(source),
         description=f"Faits typés tirés de « {source.title} » ({source.producer}), tenus au contrat de la carte "
@@ -52,7 +52,6 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
                 description="Colonnes, clés, bornes, nombre de lignes et totaux de contrôle déclarés dans la carte.",
             )
         ],
-        required_resource_keys=FROM_WORKSHOP,
     )
     def observations(context):
         workshop: Workshop = context.resources.workshop
@@ -107,13 +106,13 @@ def _verdict(results) -> str:
 
 
 def _explain(results) -> dict[str, dg.MetadataValue]:
-    lines = ["| contrôle | résultat | détail |", "|---|---|---|"]
-    lines += [f"| {r.name} | {'réussi' if r.passed else '**échec**'} | {r.detail} |" for r in results]
-    metadata = {"Constat": _verdict(results), "Contrôles": dg.MetadataValue.md("\n".join(lines))}
+    clauses = pd.DataFrame(
+        [{"clause": r.name, "résultat": "tenue" if r.passed else "NON TENUE", "détail": r.detail} for r in results]
+    )
+    metadata = {"Constat": _verdict(results), "Clauses": table(clauses, len(clauses))}
     for result in results:
         if not result.passed and result.failed_rows is not None:
-            preview = result.failed_rows.head(20).to_markdown(index=False)
-            metadata[f"Lignes en cause : {result.name}"] = dg.MetadataValue.md(preview)
+            metadata[f"Lignes en cause : {result.name}"] = table(result.failed_rows)
     return metadata
 
 
@@ -121,17 +120,20 @@ def _metadata(source: Source, facts: pd.DataFrame | None, tables: dict[str, pd.D
     metadata = {f"Table {name}": count(len(table), "ligne") for name, table in tables.items()}
     if facts is None:
         return metadata
-    variables = ["| variable | sens | unité | chez le producteur |", "|---|---|---|---|"]
     present = set(facts["variable"].unique())
     columns = _producer_columns(source)
-    variables += [
-        f"| `{n}` | {v.label} | {v.unit} | {columns.get(n, '')} |" for n, v in source.variables.items() if n in present
-    ]
+    variables = pd.DataFrame(
+        [
+            {"variable": name, "sens": v.label, "unité": v.unit, "chez le producteur": columns.get(name)}
+            for name, v in source.variables.items()
+            if name in present
+        ]
+    )
     return (
         metadata
         | table_metadata(facts, COLUMNS)
         | {
-            "Variables": dg.MetadataValue.md("\n".join(variables)),
+            "Variables": table(variables, len(variables)),
             "Valeurs secrètes": dg.MetadataValue.int(int((facts["status"] == "secret").sum())),
             "Valeurs manquantes": dg.MetadataValue.int(int((facts["status"] == "missing").sum())),
         }
@@ -144,6 +146,5 @@ def _producer_columns(source: Source) -> dict[str, str]:
     for distribution in source.distributions:
         for block in distribution.observations:
             for name, value in block.values.items():
-                text = (value if isinstance(value, str) else value.column).replace("|", "¦")
-                found.setdefault(name, []).append(f"`{text}`")
+                found.setdefault(name, []).append(value if isinstance(value, str) else value.column)
     return {name: ", ".join(dict.fromkeys(texts)) for name, texts in found.items()}

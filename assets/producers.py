@@ -7,8 +7,9 @@ when it moves, Dagster shows the raw files as out of date, before anything was d
 from collections.abc import Mapping
 
 import dagster as dg
+import pandas as pd
 
-from assets.shared import FROM_WORKSHOP, GROUP_PRODUCERS, OWNERS, identity
+from assets.shared import FROM_WORKSHOP, GROUP_PRODUCERS, OWNERS, identity, table
 from diagnostics.catalog import Catalog
 from diagnostics.sources.published import Published
 from diagnostics.workshop import Workshop
@@ -46,14 +47,14 @@ def producer_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
 
 def observation(key: dg.AssetKey, published: Mapping[str, Published]) -> dg.ObserveResult:
     """What was seen of each distribution; no data version when a producer did not answer, so that nothing moves."""
-    lines = ["| distribution | état | version | remarque |", "|---|---|---|---|"]
+    lines = []
     for name, seen in published.items():
         state = "injoignable" if seen.problem else "nouveau" if seen.moved else "connu"
-        lines.append(f"| {name} | {state} | {seen.version or '–'} | {' '.join(seen.problem.split())} |")
+        lines.append({"distribution": name, "état": state, "version": seen.version, "remarque": seen.problem})
     known = [f"{name}={seen.version}" for name, seen in published.items() if seen.version]
     whole = len(known) == len(published)
     return dg.ObserveResult(
         asset_key=key,
-        metadata={"Publié": dg.MetadataValue.md("\n".join(lines))},
+        metadata={"Publié": table(pd.DataFrame(lines), len(lines))},
         data_version=dg.DataVersion("; ".join(known)) if whole and known else None,
     )

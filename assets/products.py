@@ -4,7 +4,7 @@ import datetime
 
 import dagster as dg
 
-from assets.shared import FROM_WORKSHOP, GROUP_PRODUCTS, OWNERS, backfill_policy, for_each_territory
+from assets.shared import GROUP_PRODUCTS, asset, table, territory_asset
 from diagnostics.catalog import Territory
 from diagnostics.products.database import connect, write_database
 from diagnostics.products.extract import values_of
@@ -15,16 +15,15 @@ from diagnostics.workshop import Workshop
 
 
 def database_assets() -> list[dg.AssetsDefinition]:
-    @dg.asset(
-        key=["indicators", "database"],
-        deps=[["indicators", "values"], ["geography", "reference"]],
-        group_name=GROUP_PRODUCTS,
-        owners=OWNERS,
+    @asset(
+        "indicators",
+        "database",
+        group=GROUP_PRODUCTS,
         kinds={"duckdb"},
+        deps=[["indicators", "values"], ["geography", "reference"]],
         description="`diagnostic.duckdb` : tous les chiffres, le catalogue, les zones, les sources et les fichiers "
         "dans une base en lecture seule, commentée colonne par colonne. Elle remplace la précédente d'un seul coup : "
         "un carnet ouvert ne bloque rien et n'est pas bloqué.",
-        required_resource_keys=FROM_WORKSHOP,
     )
     def database(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop
@@ -40,7 +39,7 @@ def database_assets() -> list[dg.AssetsDefinition]:
             metadata={
                 "Fichier": dg.MetadataValue.path(str(path)),
                 "Octets": dg.MetadataValue.int(path.stat().st_size),
-                "Tables et vues": dg.MetadataValue.md(tables.to_markdown(index=False)),
+                "Tables et vues": table(tables, len(tables)),
             },
             data_version=dg.DataVersion(stamp),
         )
@@ -49,23 +48,19 @@ def database_assets() -> list[dg.AssetsDefinition]:
 
 
 def package_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    @dg.asset(
-        key=["territories", "package"],
-        deps=[["territories", "report"], ["geography", "boundaries"]],
-        partitions_def=partitions,
-        group_name=GROUP_PRODUCTS,
-        owners=OWNERS,
-        kinds={"parquet", "geopandas"},
-        description="Données d'un territoire : `indicators.parquet`, `carto.gpkg` (communes, EPCI et CLS, pour QGIS) "
-        "et `datapackage.json`, qui décrit chaque fichier employé et produit ; `diagnostic verify` refait le "
-        "diagnostic à partir de lui.",
-        backfill_policy=backfill_policy(),
-        required_resource_keys=FROM_WORKSHOP,
-    )
-    def package(context) -> dg.MaterializeResult:
-        return for_each_territory(context, pack)
-
-    return [package]
+    return [
+        territory_asset(
+            "package",
+            pack,
+            partitions,
+            group=GROUP_PRODUCTS,
+            kinds={"parquet", "geopandas"},
+            deps=[["territories", "report"], ["geography", "boundaries"]],
+            description="Données d'un territoire : `indicators.parquet`, `carto.gpkg` (communes, EPCI et CLS, pour "
+            "QGIS) et `datapackage.json`, qui décrit chaque fichier employé et produit ; `diagnostic verify` refait "
+            "le diagnostic à partir de lui.",
+        )
+    ]
 
 
 def pack(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.MetadataValue], str]:

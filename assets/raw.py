@@ -1,8 +1,9 @@
 """Stage 1: the bytes as published, with their receipts. One asset per source card."""
 
 import dagster as dg
+import pandas as pd
 
-from assets.shared import FROM_WORKSHOP, GROUP_RAW, OWNERS, RHYTHMS, freshness_of, identity, tag_text
+from assets.shared import GROUP_RAW, RHYTHMS, asset, freshness_of, identity, table, tag_text
 from diagnostics.catalog import Catalog, Distribution, Source
 from diagnostics.sources.refusals import Outcome
 from diagnostics.workshop import Workshop
@@ -21,12 +22,12 @@ def raw_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
 def _raw_asset(source: Source) -> dg.AssetsDefinition:
     key = dg.AssetKey(["raw", source.id])
 
-    @dg.asset(
-        key=key,
-        deps=[["producers", source.id]],
-        group_name=GROUP_RAW,
-        owners=OWNERS,
+    @asset(
+        "raw",
+        source.id,
+        group=GROUP_RAW,
         kinds={"file"},
+        deps=[["producers", source.id]],
         tags={"producteur": tag_text(source.producer), "rythme": source.rhythm, "theme": tag_text(source.theme)},
         description=describe(source),
         metadata=identity(source),
@@ -39,7 +40,6 @@ def _raw_asset(source: Source) -> dg.AssetsDefinition:
                 "part, le dernier bon continue de servir : voir `diagnostic sources list --dataset`.",
             )
         ],
-        required_resource_keys=FROM_WORKSHOP,
     )
     def raw(context):
         workshop: Workshop = context.resources.workshop
@@ -58,22 +58,20 @@ def _acceptance(key: dg.AssetKey, brought: list[tuple[Distribution, Outcome]]) -
     """Failed when a file was refused or is lacking; a warning when a producer did not answer, or a drop is awaited."""
     troubles = [(d, o) for d, o in brought if o.message]
     mild = all(o.state == "unreachable" or d.address.startswith("manual://") for d, o in troubles)
-    lines = ["| distribution | état | contrôle | résultat | détail |", "|---|---|---|---|---|"]
+    lines = []
     for distribution, outcome in brought:
-        state = STATES[outcome.state]
-        if not outcome.results:
-            lines.append(f"| {distribution.id} | {state} | – | – | – |")
+        seen = {"distribution": distribution.id, "état": STATES[outcome.state]}
         lines += [
-            f"| {distribution.id} | {state} | {r.name} | {'réussi' if r.passed else '**échec**'} | {_cell(r.detail)} |"
+            seen | {"contrôle": r.name, "résultat": "réussi" if r.passed else "ÉCHEC", "détail": r.detail}
             for r in outcome.results
-        ]
+        ] or [seen]
     return dg.AssetCheckResult(
         check_name=ACCEPTANCE,
         asset_key=key,
         passed=not troubles,
         severity=dg.AssetCheckSeverity.WARN if mild else dg.AssetCheckSeverity.ERROR,
         description="\n\n".join(outcome.message for _, outcome in troubles) or None,
-        metadata={"Contrôles": dg.MetadataValue.md("\n".join(lines))},
+        metadata={"Contrôles": table(pd.DataFrame(lines), len(lines))},
     )
 
 
@@ -81,18 +79,18 @@ def _metadata(source: Source, workshop: Workshop, brought: list[tuple[Distributi
     if not brought:
         return {"Remarque": f"Aucune distribution dans le profil « {workshop.profile} »."}
     files = [outcome.raw.receipt for _, outcome in brought if outcome.raw]
-    lines = ["| distribution | millésime | adresse | octets | sha256 |", "|---|---|---|---:|---|"]
-    lines += [f"| {r.distribution} | {r.vintage} | {r.address} | {r.size} | {r.sha256[:12]}… |" for r in files]
+    listed = pd.DataFrame(
+        [
+            {"distribution": r.distribution, "millésime": r.vintage, "octets": r.size, "adresse": r.address,
+             "sha256": f"{r.sha256[:12]}…"}
+            for r in files
+        ]
+    )  # fmt: skip
     return {
         "Dernier millésime": ", ".join(dict.fromkeys(r.vintage for r in files)) or "aucun",
-        "Fichiers": dg.MetadataValue.md("\n".join(lines)),
+        "Fichiers": table(listed, len(listed)),
         "Octets": dg.MetadataValue.int(sum(r.size for r in files)),
     }
-
-
-def _cell(text: str) -> str:
-    """A message of several lines in one cell of a Markdown table."""
-    return " ".join(text.replace("|", "¦").split())
 
 
 def describe(source: Source) -> str:

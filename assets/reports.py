@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 
 from assets.maps import COVER, INDEX
-from assets.shared import FROM_WORKSHOP, GROUP_REPORTS, OWNERS, backfill_policy, for_each_territory
+from assets.shared import GROUP_REPORTS, territory_asset
 from diagnostics import french
 from diagnostics.catalog import Territory
 from diagnostics.indicators.reading import Around, observatory, similar, vigilance_rows
@@ -23,22 +23,18 @@ from diagnostics.workshop import Workshop
 
 
 def report_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    @dg.asset(
-        key=["territories", "report"],
-        deps=[["territories", "maps"]],
-        partitions_def=partitions,
-        group_name=GROUP_REPORTS,
-        owners=OWNERS,
-        kinds={"html", "excel"},
-        description="Rapport d'un territoire (`rapport.html`, un seul fichier) et annexe chiffrée (`annexe.xlsx`) : "
-        "chiffres clés, une section par axe du CLS, ce qui n'a pas pu être connu, sources.",
-        backfill_policy=backfill_policy(),
-        required_resource_keys=FROM_WORKSHOP,
-    )
-    def report(context) -> dg.MaterializeResult:
-        return for_each_territory(context, write)
-
-    return [report]
+    return [
+        territory_asset(
+            "report",
+            write,
+            partitions,
+            group=GROUP_REPORTS,
+            kinds={"html", "excel"},
+            deps=[["territories", "maps"]],
+            description="Rapport d'un territoire (`rapport.html`, un seul fichier) et annexe chiffrée "
+            "(`annexe.xlsx`) : chiffres clés, une section par axe du CLS, ce qui n'a pas pu être connu, sources.",
+        )
+    ]
 
 
 def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.MetadataValue], str]:

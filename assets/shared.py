@@ -1,16 +1,25 @@
 """What every asset module says in the same way: groups, owners, tags, and how a product shows itself."""
 
+import base64
+import io
 import os
+import unicodedata
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from numbers import Integral, Real
 
 import dagster as dg
 import pandas as pd
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from PIL import Image
+from upath import UPath
 
 from diagnostics import french
 from diagnostics.catalog import Source, Territory
 from diagnostics.errors import DiagnosticError
+from diagnostics.storage import replacing
 from diagnostics.workshop import Workshop, digest
 
 # Backfill policies and observable assets are announced as beta; an analyst has no use for the notice.
@@ -32,6 +41,19 @@ FROM_WORKSHOP = {"workshop"}
 """Every asset works in the `Workshop` that `pipelines/resources.py` provides."""
 
 
+def asset(stage: str, name: str, *, group: str, kinds: set[str], description: str, **more):
+    """`dg.asset` with what all assets of the house say alike; `more` goes to it as it is."""
+    return dg.asset(
+        key=[stage, name],
+        group_name=group,
+        owners=OWNERS,
+        kinds=kinds,
+        description=description,
+        required_resource_keys=FROM_WORKSHOP,
+        **more,
+    )
+
+
 def table_metadata(frame: pd.DataFrame, columns: Mapping[str, str], preview: int = 10) -> dict[str, dg.MetadataValue]:
     """Row count, column schema with the meaning of each column in French, and the first rows as a table."""
     schema = dg.TableSchema(
@@ -40,8 +62,29 @@ def table_metadata(frame: pd.DataFrame, columns: Mapping[str, str], preview: int
     return {
         "dagster/row_count": dg.MetadataValue.int(len(frame)),
         "dagster/column_schema": dg.MetadataValue.table_schema(schema),
-        "Aperçu": dg.MetadataValue.md(frame.head(preview).to_markdown(index=False)),
+        "Aperçu": table(frame, preview),
     }
+
+
+def table(frame: pd.DataFrame, rows: int = 20) -> dg.MetadataValue:
+    """The first rows as a table that the UI shows at once: of Markdown it folds whatever is longer than a few lines."""
+    if frame.empty:
+        return dg.MetadataValue.text("aucune ligne")
+    schema = dg.TableSchema([dg.TableColumn(str(name), str(kind)) for name, kind in frame.dtypes.items()])
+    shown = frame.head(rows).astype(object)
+    records = [
+        dg.TableRecord({str(name): _cell(value) for name, value in row.items()})
+        for row in shown.to_dict(orient="records")
+    ]
+    return dg.MetadataValue.table(records, schema)
+
+
+def _cell(value: object) -> str | int | float | None:
+    if pd.isna(value):
+        return None
+    if isinstance(value, Integral):
+        return int(value)
+    return float(f"{value:.6g}") if isinstance(value, Real) else str(value)
 
 
 def count(value: int, noun: str) -> str:
@@ -79,8 +122,13 @@ def identity(source: Source) -> dict[str, dg.MetadataValue | str]:
 
 def tag_text(text: str) -> str:
     """Dagster tags take letters, digits, `-_.` and 63 characters at most."""
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in text)[:63].strip("-")
+    plain = unicodedata.normalize("NFKD", text.replace("’", " ").replace("'", " "))
+    kept = "".join(c if c.isalnum() else " " for c in plain if c.isascii())
+    return "-".join(kept.split())[:63].strip("-")
 
+
+PREVIEW = (900, 640)
+"""Pixels, at most, of a picture on an asset's page."""
 
 TERRITORIES_PER_RUN = "DIAGNOSTIC_TERRITORIES_PER_RUN"
 
@@ -96,8 +144,28 @@ def backfill_policy() -> dg.BackfillPolicy:
     return dg.BackfillPolicy.multi_run(int(wanted))
 
 
-Produce = Callable[[Workshop, Territory], tuple[dict[str, dg.MetadataValue], str]]
+Produce = Callable[[Workshop, Territory], tuple[dict[str, object], str]]
 """Makes the products of one territory; gives the metadata of its page and the stamp it recorded."""
+
+
+def territory_asset(
+    name: str, produce: Produce, partitions: dg.PartitionsDefinition, *, group: str, kinds: set[str], **more
+) -> dg.AssetsDefinition:
+    """A product of each CLS, one partition per territory."""
+
+    @asset(
+        "territories",
+        name,
+        group=group,
+        kinds=kinds,
+        partitions_def=partitions,
+        backfill_policy=backfill_policy(),
+        **more,
+    )
+    def product(context) -> dg.MaterializeResult:
+        return for_each_territory(context, produce)
+
+    return product
 
 
 def for_each_territory(context: dg.AssetExecutionContext, produce: Produce) -> dg.MaterializeResult:
@@ -106,6 +174,35 @@ def for_each_territory(context: dg.AssetExecutionContext, produce: Produce) -> d
     stamps = []
     for key in context.partition_keys:
         metadata, stamp = produce(workshop, workshop.catalog.territory(key))
-        context.add_asset_metadata(metadata, partition_key=key)
+        shown = {name: show(v, context, key) if isinstance(v, Picture) else v for name, v in metadata.items()}
+        context.add_asset_metadata(shown, partition_key=key)
         stamps.append(stamp)
     return dg.MaterializeResult(data_version=dg.DataVersion(stamps[0] if len(stamps) == 1 else digest(stamps)))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file that an asset's page must show, and the words for those who cannot see it."""
+
+    path: UPath
+    alt: str
+
+
+def show(picture: Picture, context: dg.AssetExecutionContext, partition: str) -> dg.MetadataValue:
+    """The picture on the asset's page. Dagster has no image type, and its UI folds any Markdown of 1,000 characters:
+    a picture that stands in its own text is one click away. One that stands among the logs of the run has a short
+    address on the same server, and is seen at once. Where logs are not kept on this machine, it goes into the text.
+    """
+    with picture.path.open("rb") as stream, Image.open(stream) as image:
+        image.thumbnail(PREVIEW)
+        small = io.BytesIO()
+        image.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(small, "PNG", optimize=True)
+    logs = context.instance.compute_log_manager
+    if isinstance(logs, LocalComputeLogManager):
+        key = [context.run_id, "cartes", f"{partition}-{picture.path.stem}"]
+        with replacing(UPath(logs.get_captured_local_path(key, "png"))) as temporary:
+            temporary.write_bytes(small.getvalue())
+        address = f"/logs/{'/'.join(key)}/png"
+    else:
+        address = f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
+    return dg.MetadataValue.md(f"![{picture.alt}]({address})")

@@ -11,7 +11,7 @@ import geopandas as gpd
 import pandas as pd
 
 from assets.geography import OUTLINED
-from assets.shared import FROM_WORKSHOP
+from assets.shared import FROM_WORKSHOP, table
 from diagnostics import quality
 from diagnostics.catalog import Catalog, Source
 from diagnostics.changes.history import last_values
@@ -151,7 +151,7 @@ def as_warning(key: dg.AssetKey, result: CheckResult) -> dg.AssetCheckResult:
     """A finding as Dagster shows it: the sentence, then the rows in cause as a table."""
     metadata: dict[str, dg.MetadataValue | str] = {"Constat": result.detail}
     if not result.passed and result.failed_rows is not None:
-        metadata["Lignes en cause"] = dg.MetadataValue.md(result.failed_rows.head(20).to_markdown(index=False))
+        metadata["Lignes en cause"] = table(result.failed_rows)
     return dg.AssetCheckResult(
         passed=bool(result.passed),
         check_name=result.name,
