@@ -165,14 +165,14 @@ class Within(Card):
 class Match(Card):
     """A table brought beside the lines gathered so far, in `Joined`.
 
-    `table`: a reference table of any dataset of the profile, `where` the lines of it that count. Either `on` maps our
-    column to its column with the same key, or `within` finds points in its outlines. A key that stands twice in the
+    `table`: a reference table of any dataset of the profile, `where` the lines of it that count. Either `key` maps our
+    column to the column of its key, or `within` finds points in its outlines. A key that stands twice in the
     table is an error, unless `many` says that each line takes all its matches. A line without a match, or without a
     key, is left out and listed; over the share `orphans` of the lines, it is an error.
     """
 
     table: Identifier
-    on: dict[Identifier, Identifier] = {}
+    key: dict[Identifier, Identifier] = {}
     within: Within | None = None
     where: str | None = None
     many: bool = False
@@ -180,8 +180,8 @@ class Match(Card):
 
     @model_validator(mode="after")
     def _one_way(self) -> Match:
-        if bool(self.on) == (self.within is not None):
-            raise ValueError("indiquer soit `on` (clés égales), soit `within` (points dans des contours)")
+        if bool(self.key) == (self.within is not None):
+            raise ValueError("indiquer soit `key` (clés égales), soit `within` (points dans des contours)")
         return self
 
 
@@ -263,7 +263,11 @@ class Correction(Card):
 
 
 class Source(Card):
-    """A dataset of one producer."""
+    """A dataset of one producer.
+
+    `secrecy`: the rule that its producer or its agreement sets on the counts it gives, a key of
+    `diagnostics.statistics.secrecy.RULES`; whatever adds them up keeps it. `0`: it is public as it is.
+    """
 
     id: Identifier
     title: str
@@ -276,6 +280,7 @@ class Source(Card):
     notes: str = ""
     markers: dict[Literal["secret", "missing"], list[str]] = {}
     municipal_districts: Literal["one_commune", "districts", "both", "none"] = "none"
+    secrecy: Literal["0", "C5", "B5", "N5", "E11", "L11", "F"] = "0"
     variables: dict[Identifier, Variable] = {}
     distributions: list[Distribution] = Field(min_length=1)
     joined: list[Joined] = []

@@ -102,8 +102,8 @@ class _Join:
     def equal(self) -> CheckResult:
         """By equal keys; a blank key matches nothing."""
         resolved = [
-            (self.ours.resolve(a, f"on.{a}").columns[0], self.theirs.resolve(b, f"on.{a}").columns[0])
-            for a, b in self.match.on.items()
+            (self.ours.resolve(a, f"key.{a}").columns[0], self.theirs.resolve(b, f"key.{a}").columns[0])
+            for a, b in self.match.key.items()
         ]
         mine = [numbers.stripped(f"a.{quoted(a)}") for a, _ in resolved]
         its = [numbers.stripped(f"b.{quoted(b)}") for _, b in resolved]
@@ -118,7 +118,7 @@ class _Join:
             f"CREATE TABLE orphans_{self.target} AS SELECT a.* FROM {self.lines} a ANTI JOIN {self.other} b ON {same}"
         )
         unused = self._count(f"{self.other} b ANTI JOIN {self.lines} a ON {same}")
-        return self._told(f"{french.number(unused)} ligne(s) de `{self.match.table}` sans usage", list(self.match.on))
+        return self._told(f"{french.number(unused)} ligne(s) de `{self.match.table}` sans usage", list(self.match.key))
 
     def inside(self) -> CheckResult:
         """By the outline that holds the point."""
@@ -145,7 +145,7 @@ class _Join:
         if twice:
             shown = " ; ".join(f"{' / '.join(row[:-1])} ({row[-1]} fois)" for row in twice)
             raise SourceError(
-                f"{self.place} : la clé {', '.join(self.match.on.values())} figure plusieurs fois dans la table "
+                f"{self.place} : la clé {', '.join(self.match.key.values())} figure plusieurs fois dans la table "
                 f"`{self.match.table}` ({shown}) : chaque ligne rapprochée compterait plusieurs fois. Écarter les "
                 "doublons par `where`, ou dire `many: true` si c'est voulu."
             )
