@@ -30,7 +30,7 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     facts_of = [
         s.id
         for s in catalog.sources.values()
-        if any(d.observations or (d.table is not None and d.table_name in tables) for d in s.distributions)
+        if s.joined or any(d.observations or (d.table is not None and d.table_name in tables) for d in s.distributions)
     ]
 
     @asset(

@@ -10,9 +10,10 @@ from assets.shared import GROUP_OBSERVATIONS, asset, count, identity, table, tab
 from diagnostics.catalog import Catalog, Source
 from diagnostics.sources.contract import check, check_table
 from diagnostics.sources.history import with_history
+from diagnostics.sources.joining import observe_joined
 from diagnostics.sources.observe import observe, read_table
 from diagnostics.storage import write_parquet
-from diagnostics.workshop import Workshop
+from diagnostics.workshop import PROFILES, Workshop
 
 COLUMNS = {
     "dataset_id": "jeu de données",
@@ -28,10 +29,14 @@ CONTRACT = "contrat"
 
 
 def observation_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
-    return [_observation_asset(source) for source in catalog.sources.values()]
+    return [
+        _observation_asset(source, {name for profile in PROFILES for name in catalog.beside(source.id, profile)})
+        for source in catalog.sources.values()
+    ]
 
 
-def _observation_asset(source: Source) -> dg.AssetsDefinition:
+def _observation_asset(source: Source, beside: set[str]) -> dg.AssetsDefinition:
+    """`beside`: the other datasets whose tables it brings beside its own."""
     key = dg.AssetKey(["observations", source.id])
 
     @asset(
@@ -39,7 +44,7 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
         source.id,
         group=GROUP_OBSERVATIONS,
         kinds={"duckdb", "parquet"},
-        deps=[["raw", source.id]],
+        deps=[["raw", source.id], *(["observations", dataset] for dataset in sorted(beside))],
         tags={"theme": tag_text(source.theme)},
         metadata=identity(source),
         description=f"Faits typés tirés de « {source.title} » ({source.producer}), tenus au contrat de la carte "
@@ -69,6 +74,11 @@ def _observation_asset(source: Source) -> dg.AssetsDefinition:
                 )
                 results += check(source, distribution, frame)
                 frames.append(frame)
+        for joined in workshop.joined(source.id):
+            held = {name: tables[name] if name in tables else workshop.read_table(name) for name in joined.tables}
+            frame, matched = observe_joined(source, joined, held)
+            results += [*matched, *check(source, joined, frame)]
+            frames.append(frame)
         failed = [r for r in results if not r.passed]
         yield dg.AssetCheckResult(
             check_name=CONTRACT,
@@ -143,8 +153,8 @@ def _metadata(source: Source, facts: pd.DataFrame | None, tables: dict[str, pd.D
 def _producer_columns(source: Source) -> dict[str, str]:
     """variable -> the columns or expressions of the producer's files that it comes from: its lineage, in words."""
     found: dict[str, list[str]] = {}
-    for distribution in source.distributions:
-        for block in distribution.observations:
+    for part in (*source.distributions, *source.joined):
+        for block in part.observations:
             for name, value in block.values.items():
                 found.setdefault(name, []).append(value if isinstance(value, str) else value.column)
     return {name: ", ".join(dict.fromkeys(texts)) for name, texts in found.items()}

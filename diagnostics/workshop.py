@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from diagnostics.catalog import Catalog, Distribution, Profile, Source, load_catalog
+from diagnostics.catalog import Catalog, Distribution, Joined, Profile, Source, load_catalog
 from diagnostics.errors import DiagnosticError, SourceError
 from diagnostics.geography.passage import WORDS
 from diagnostics.indicators.snapshot import SNAPSHOT
@@ -161,10 +161,20 @@ class Workshop:
     def _table_owners(self) -> dict[str, str]:
         return {d.table_name: s for s in self.sources for d in self.present(s) if d.table is not None}
 
+    def joined(self, dataset: str) -> list[Joined]:
+        """The facts of a dataset that several tables give together, and whose tables are all here."""
+        declared = self.catalog.sources[dataset].joined_of(self.profile)
+        here = set(self._table_owners) if declared else set()
+        return [joined for joined in declared if here.issuperset(joined.tables)]
+
     @property
     def observed(self) -> list[str]:
         """The datasets of the profile that give observations."""
-        return [dataset for dataset in self.sources if any(d.observations for d in self.present(dataset))]
+        return [
+            dataset
+            for dataset in self.sources
+            if any(d.observations for d in self.present(dataset)) or self.joined(dataset)
+        ]
 
     def read_observations(self, variables: list[str]) -> list[pd.DataFrame]:
         """The observations of these variables, one frame per dataset that has any; text is categorical."""
@@ -231,7 +241,7 @@ class Workshop:
         """The recorded products that `product` is made from."""
         stage, _, name = product.partition("/")
         if stage == "observations":
-            return [f"raw/{name}"]
+            return [f"raw/{name}", *(f"observations/{dataset}" for dataset in self._beside(name))]
         if stage == "reference":
             return [f"observations/{s.id}" for s in self._with_tables]
         if stage == "values":
@@ -276,8 +286,13 @@ class Workshop:
         return [path.stat().st_mtime_ns for path in paths if path.is_file()]
 
     def _stamp_observations(self, dataset: str) -> str:
-        card = self.catalog.sources[dataset].model_dump(mode="json")
-        return digest(self.profile, self._stamp_raw(dataset), card, code_digest("sources", "catalog"))
+        cards = [self.catalog.sources[name].model_dump(mode="json") for name in (dataset, *self._beside(dataset))]
+        files = [self._stamp_raw(name) for name in (dataset, *self._beside(dataset))]
+        return digest(self.profile, files, cards, code_digest("sources", "catalog"))
+
+    def _beside(self, dataset: str) -> list[str]:
+        """The other datasets whose tables this one brings beside its own."""
+        return self.catalog.beside(dataset, self.profile)
 
     def _stamp_reference(self) -> str:
         return digest([self._stamp_observations(s.id) for s in self._with_tables], code_digest("geography"))

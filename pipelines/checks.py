@@ -43,7 +43,7 @@ OUTLINES = "contours_de_france"
 
 def quality_checks(catalog: Catalog) -> list[dg.AssetChecksDefinition]:
     """Every warning of the house, generated from the cards."""
-    observed = [s for s in catalog.sources.values() if any(d.observations for d in s.distributions)]
+    observed = [s for s in catalog.sources.values() if s.joined or any(d.observations for d in s.distributions)]
     return [*(_dataset_checks(source) for source in observed), _values_checks(catalog), _outline_check()]
 
 
