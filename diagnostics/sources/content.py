@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 
 from diagnostics.errors import SourceError
-from diagnostics.sources.archives import BOUNDS, Bounds, check_zip, decompressed
+from diagnostics.sources.archives import BOUNDS, Bounds, check_archive, decompressed
 
 HEAD = 1 << 16
 TEXT = {".csv", ".txt", ".tsv"}
@@ -70,8 +70,8 @@ def check_content(path: Path, name: str, bounds: Bounds = BOUNDS) -> None:
         raise SourceError(f"contenu « {found} » au lieu de « {expected} » pour {name} (début : {_excerpt(head)})")
     if suffix in TEXT:
         _check_text(head, name)
-    if found == "zip":
-        members = check_zip(path, bounds)
+    if found in ("zip", "7z"):
+        members = check_archive(path, bounds)
         if suffix in WORKBOOK and WORKBOOK[suffix] not in members:
             raise SourceError(f"une archive zip, mais pas un classeur, au lieu de {name}")
     elif suffix in (".gz", ".xz", ".lzma"):

@@ -43,9 +43,9 @@ DELIMITED_OPTIONS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """How files of one make are opened. Every layout also takes `member`, the file to read inside a zip.
+    """How files of one make are opened. Every layout also takes `member`, the file to read inside a zip or a 7z.
 
-    `zipped` is the member read when the file is a `.zip` and the card names none; `markers` are the tokens the layout
+    `zipped` is the member read when the file is an archive and the card names none; `markers` are the tokens the layout
     itself uses for unknown figures.
     """
 
@@ -170,12 +170,12 @@ def _options(layout: str, spec: Layout, given: Mapping[str, Any]) -> dict[str, A
 
 
 def _member_of(path: Path, member: str | None, layout: str, folder: Path) -> Path:
-    """The file to read: `path`, or its member when it is a zip."""
-    if member is None and path.suffix.lower() == ".zip":
+    """The file to read: `path`, or its member when it is an archive."""
+    if member is None and path.suffix.lower() in (".zip", ".7z"):
         member = LAYOUTS[layout].zipped
         if member is None:
             raise SourceError(
-                f"{path.name} : archive zip. Dire dans la fiche, par l'option `member`, quel fichier y lire "
+                f"{path.name} : archive. Dire dans la fiche, par l'option `member`, quel fichier y lire "
                 "(un nom ou un motif, par ex. `*_data.csv`)."
             )
     return path if member is None else extracted(path, member, folder)

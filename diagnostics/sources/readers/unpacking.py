@@ -1,4 +1,4 @@
-"""From the bytes as published to a plain UTF-8 file DuckDB can stream: gzip, LZMA, one member of a zip, encodings.
+"""From the bytes as published to a plain UTF-8 file DuckDB can stream: gzip, LZMA, a member of a zip or 7z, encodings.
 
 Everything is streamed in blocks, checked to its end (CRC, end-of-stream marker), and never accepted by halves.
 """
@@ -6,7 +6,6 @@ Everything is streamed in blocks, checked to its end (CRC, end-of-stream marker)
 from __future__ import annotations
 
 import codecs
-import zipfile
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -20,7 +19,7 @@ LineFilter = Callable[[Iterator[bytes]], Iterator[bytes]]
 
 
 def extracted(path: Path, member: str, folder: Path) -> Path:
-    """The one member of the zip `path` whose name, or base name, is or matches `member`, in `folder`.
+    """The one member of the zip or 7z archive `path` whose name, or base name, is or matches `member`, in `folder`.
 
     Raises SourceError when the archive is cut, corrupted, a bomb, or holds no such member, or several.
     """
@@ -49,11 +48,7 @@ def plain_text(path: Path, folder: Path, encoding: str, *, keep: LineFilter | No
 
 def _member(path: Path, wanted: str) -> str:
     """The one member whose name, or base name, is or matches `wanted`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            files = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"Archive {path.name} : elle ne s'ouvre pas ({error}). La télécharger de nouveau.") from error
+    files = archives.members(path)
     exact = [name for name in files if wanted in (name, Path(name).name)]
     found = exact or [name for name in files if fnmatch(Path(name).name.lower(), wanted.lower())]
     if len(found) != 1:

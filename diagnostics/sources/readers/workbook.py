@@ -61,7 +61,7 @@ def _rows(path: Path, sheet: str | None) -> list[list[Cell]]:
     try:
         if zipfile.is_zipfile(path):
             # calamine does not compare the checksums of the archive: a damaged cell would pass for a figure.
-            archives.check_zip(path)
+            archives.check_archive(path)
         workbook = CalamineWorkbook.from_path(str(path))
         names = {clean(name): name for name in workbook.sheet_names}
         if (len(names) > 1) if sheet is None else (clean(sheet) not in names):
