@@ -19,8 +19,8 @@ from diagnostics.catalog import Catalog, Profile
 from diagnostics.catalog.models import Derived, Formula, Indicator, Published, ShareOverThreshold, Term
 from diagnostics.errors import CatalogError
 from diagnostics.indicators.derived import METHODS, Inputs
-from diagnostics.indicators.disclosure import withheld_with
-from diagnostics.statistics import comparison, rates, reliability
+from diagnostics.indicators.disclosure import Shown, withheld_with
+from diagnostics.statistics import comparison, rates, reliability, secrecy
 from diagnostics.words import distinct
 
 PUBLISHABLE_COVERAGE = 0.95
@@ -119,7 +119,8 @@ def compute(
             computed_at=computed_at,
         )
         db.execute("drop table facts; drop table operands")
-        return pa.concat_tables([_finish(db, summed, versions, computed_at), *derived]).unify_dictionaries()
+        finished = _finish(db, summed, versions, computed_at, _rules(db, catalog, summed))
+        return pa.concat_tables([finished, *derived]).unify_dictionaries()
 
 
 # Zones and series of facts are integers inside DuckDB, indicators and periods enumerations: joins, groups and sorts
@@ -149,6 +150,8 @@ def _members(db: duckdb.DuckDBPyConnection, membership: pd.DataFrame) -> None:
         from membership d join membership z using (zone)
         where d.child_type = 'commune' and d.parent_type = 'departement'
           and z.parent_type in ('departement', 'region', 'france');
+        create table iris_of as
+        select zone, parent from membership where child_type = 'iris' and parent_type = 'commune';
         drop table membership
     """)
     db.unregister("membership_frame")
@@ -417,6 +420,7 @@ def _finish(
     computable: dict[str, tuple[Indicator, Formula]],
     versions: dict[str, str],
     computed_at: datetime.datetime,
+    rules: dict[str, str],
 ) -> pa.Table:
     """Intervals, flags and the comparison with France, then the columns of the public table, indicator by indicator."""
     datasets = _datasets(db)
@@ -436,13 +440,13 @@ def _finish(
         order by indicator_id, rank, period
     """).to_arrow_table()
     sizes = db.sql("select indicator_id::varchar, count(*) from results group by indicator_id order by indicator_id")
-    secondary = _secondary_secrecy(db, computable)
+    secondary = _secondary_secrecy(db, computable, rules)
     blocks, start = [], 0
     for name, size in sizes.fetchall():
         rows = ordered.slice(start, size).combine_chunks()
         start += size
         given_up = np.isin(rows["rank"], secondary.get(name, []))
-        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], given_up)
+        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], rules[name], given_up)
         constant = {
             "indicator_id": name.partition(EARLIER)[0],
             "unit": computable[name][0].unit,
@@ -506,40 +510,72 @@ def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     return dict(rows)
 
 
-def _secondary_secrecy(
-    db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[Indicator, Formula]]
-) -> dict[str, np.ndarray]:
-    """indicator -> the ranks of the zones masked so that no total gives a masked count away.
+COUNTS = {"ratio": ("numerator", "denominator"), "density": ("numerator", "denominator"), "sum": ("numerator",),
+          "growth": ("end", "start"), "index": ("numerator", "denominator")}  # fmt: skip
+"""The roles whose sums the columns `numerator` and `denominator` show, by kind of formula."""
 
-    Indicators of one count share them: of those, the one that is known in most zones speaks for all.
-    """
-    groups: dict[tuple[Term, ...], list[str]] = {}
+
+def _rules(
+    db: duckdb.DuckDBPyConnection, catalog: Catalog, computable: dict[str, tuple[Indicator, Formula]]
+) -> dict[str, str]:
+    """indicator -> the rule of secrecy (a key of `secrecy.RULES`) that bears on its count: the strictest of its own and
+    of those of the datasets that count it."""
+    counted = db.sql("""
+        select indicator_id::varchar, list(distinct dataset_id)
+        from terms join series using (series) where x is not null group by indicator_id
+    """).fetchall()
+    counted = dict(counted)
+    rules = {}
     for name, (indicator, formula) in computable.items():
-        if indicator.secrecy == "events":
-            groups.setdefault(formula.roles()["numerator"], []).append(name)
-    if not groups:
+        own = ["D10"] if indicator.secrecy == "events" else []
+        role = formula.roles()[COUNTS[formula.kind][0]] if formula.kind in COUNTS else ()
+        # A difference is no count: small does not mean few.
+        theirs = counted.get(name, []) if role and all(term.coefficient > 0 for term in role) else []
+        theirs = [catalog.sources[dataset].secrecy for dataset in theirs if dataset in catalog.sources]
+        rules[name] = max(["0", *own, *theirs], key=lambda rule: secrecy.RULES[rule].minimum)
+    return rules
+
+
+def _secondary_secrecy(
+    db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[Indicator, Formula]], rules: dict[str, str]
+) -> dict[str, np.ndarray]:
+    """indicator -> the ranks of the zones that it must not show, so that nothing gives a masked count away."""
+    counts = {
+        (name, role): {(t.variable, t.period): t.coefficient for t in formula.roles()[role]}
+        for name, (_, formula) in computable.items()
+        if formula.kind in COUNTS and not formula.roles().get("weight")
+        for role in COUNTS[formula.kind]
+    }
+    ruled = {name for name, rule in rules.items() if secrecy.RULES[rule].minimum}
+    bears = {term for (name, role), terms in counts.items() if name in ruled and role == "numerator" for term in terms}
+    if not bears:
         return {}
+    shown = []
+    for (name, role), terms in counts.items():
+        # What shares no variable with any of them is left out; the rest `withheld_with` sorts.
+        if not (bears & set(terms) or (name in ruled and role == "denominator")):
+            continue
+        column = "denominator" if COUNTS[computable[name][1].kind].index(role) else "numerator"
+        rows = db.sql(
+            "select zone_type, zone_code, numerator, denominator, value, coverage, secret "
+            "from results join zones using (zone) where indicator_id = $name",
+            params={"name": name},
+        ).df()
+        masked, _ = _secrecy(rows, computable[name][0], rules[name])
+        own = name in ruled and column == "numerator"
+        rows = rows[["zone_type", "zone_code"]].assign(
+            count=rows[column],
+            masked=masked & own,
+            published=(rows["coverage"] >= PUBLISHABLE_COVERAGE) & ~masked,
+        )
+        shown.append(Shown(name, terms, own, rows))
     belongs = db.sql("""
-        select c.zone_code as unit, p.zone_type, p.zone_code
-        from belongs b join zones c using (zone) join zones p on p.zone = b.parent where c.zone_type = 'commune'
+        select c.zone_type as unit_type, c.zone_code as unit_code, p.zone_type, p.zone_code
+        from (from belongs union all from iris_of) b join zones c using (zone) join zones p on p.zone = b.parent
+        where c.zone_type in ('commune', 'departement') or p.zone_type = 'commune'
     """).df()
     places = pd.MultiIndex.from_frame(db.sql("select zone_type, zone_code from ranked order by rank").df())
-    found = {}
-    for names in groups.values():
-        counts = [
-            db.sql(
-                """
-                select zone_type, zone_code, numerator, coverage >= $enough as published
-                from results join zones using (zone)
-                where indicator_id = $name and zone_type <> 'iris'
-                """,
-                params={"name": name, "enough": PUBLISHABLE_COVERAGE},
-            ).df()
-            for name in names
-        ]
-        given_up = withheld_with(max(counts, key=lambda c: c["numerator"].count()), belongs)
-        found |= dict.fromkeys(names, places.get_indexer(given_up))
-    return found
+    return {name: places.get_indexer(zones) for name, zones in withheld_with(shown, belongs).items()}
 
 
 def _derived(
@@ -615,13 +651,18 @@ def _said_of_derived(rows: pd.DataFrame, indicator: Indicator) -> pd.DataFrame:
     ).sort_values(["zone_type", "zone_code"])
 
 
-def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula, given_up: np.ndarray) -> pd.DataFrame:
+def _said_of(
+    rows: pd.DataFrame, indicator: Indicator, formula: Formula, rule: str, given_up: np.ndarray
+) -> pd.DataFrame:
     """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison.
 
-    `given_up`: rows masked to protect others, whose `method` says so.
+    `rule`: that of `secrecy.RULES` which bears on the count; `given_up`: rows not to be shown by it, or to protect
+    others, and then `method` says so.
     """
-    masked, unstable = _secrecy(rows, indicator)
+    masked, unstable = _secrecy(rows, indicator, rule)
+    given_up = given_up & ~masked & rows["value"].notna().to_numpy()
     masked = masked | given_up
+    rows = _rounded(rows, formula, rule)
     withheld = masked | (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
     said = rows[["numerator", "denominator", "value"]].copy()
     said.loc[withheld] = np.nan
@@ -647,14 +688,30 @@ def _said_of(rows: pd.DataFrame, indicator: Indicator, formula: Formula, given_u
     return said
 
 
-def _secrecy(rows: pd.DataFrame, indicator: Indicator) -> tuple[np.ndarray, np.ndarray]:
-    """(masked, unstable) by the rule that the indicator declares, and the producer's own secret."""
+def _secrecy(rows: pd.DataFrame, indicator: Indicator, rule: str) -> tuple[np.ndarray, np.ndarray]:
+    """(masked, unstable) by the rule of its datasets, what the indicator declares, and the producer's own secret."""
     secret = (rows["secret"].fillna(0) == 1).to_numpy() & (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
     flags = np.full(len(rows), "ok", dtype=object)
     if indicator.secrecy == "census":
         flags = reliability.flag_census(rows["denominator"])
     elif indicator.secrecy in ("events", "small_counts"):
         flags = reliability.flag_events(rows["numerator"])
+    hidden = flags == "masked"
+    if secrecy.RULES[rule].minimum:
+        hidden = hidden | secrecy.primary(rows["numerator"], rule=rule)
+        if indicator.interval == "wilson":
+            # Of people of two kinds, who is not counted is told by the count: few of those is a secret too.
+            hidden = hidden | secrecy.primary((rows["denominator"] - rows["numerator"]).clip(lower=0), rule=rule)
     # What could not be added up at all is incomplete, not masked.
     known = rows["value"].notna().to_numpy()
-    return secret | ((flags == "masked") & known), (flags == "unstable") & known
+    return secret | (hidden & known), (flags == "unstable") & known
+
+
+def _rounded(rows: pd.DataFrame, formula: Formula, rule: str) -> pd.DataFrame:
+    """`rows`, their count rounded as its producer rounds it, and the figure with it."""
+    if secrecy.RULES[rule].rounding is None or formula.kind not in COUNTS:
+        return rows
+    count = secrecy.round_as_producer(rows["numerator"], rule)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = rows["value"] * np.where(rows["numerator"] > 0, count / rows["numerator"], 1.0)
+    return rows.assign(numerator=count, value=value)

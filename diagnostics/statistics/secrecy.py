@@ -48,6 +48,7 @@ RULES = {
     "RP": Rule(200, "denominator", text="Recensement : aucun pourcentage sur moins de 200 personnes."),
     "F": Rule(text="Filosofi : blanchi par le producteur, jamais reconstitué."),
     "C5": Rule(5, rounding=5, text="Caf et Dares : moins de 5 blanchi, arrondi au multiple de 5."),
+    "B5": Rule(5, text="Caf à l’IRIS : moins de 5 blanchi, sans arrondi."),
     "N5": Rule(5, text="Cnam : moins de 5 professionnels non communiqué."),
     "E11": Rule(11, text="Données de santé : effectif inférieur à 11 blanchi."),
     "L11": Rule(11, text="Lovac : moins de 11 logements blanchi par le producteur."),
