@@ -119,7 +119,7 @@ def _explain(results) -> dict[str, dg.MetadataValue]:
     clauses = pd.DataFrame(
         [{"clause": r.name, "résultat": "tenue" if r.passed else "NON TENUE", "détail": r.detail} for r in results]
     )
-    metadata = {"Constat": _verdict(results), "Clauses": table(clauses, len(clauses))}
+    metadata = {"Clauses": table(clauses, len(clauses))}
     for result in results:
         if not result.passed and result.failed_rows is not None:
             metadata[f"Lignes en cause : {result.name}"] = table(result.failed_rows)

@@ -81,8 +81,8 @@ def _metadata(source: Source, workshop: Workshop, brought: list[tuple[Distributi
     files = [outcome.raw.receipt for _, outcome in brought if outcome.raw]
     listed = pd.DataFrame(
         [
-            {"distribution": r.distribution, "millésime": r.vintage, "octets": r.size, "adresse": r.address,
-             "sha256": f"{r.sha256[:12]}…"}
+            {"distribution": r.distribution, "millésime": r.vintage, "octets": r.size,
+             "sha256": f"{r.sha256[:12]}…", "adresse": r.address}
             for r in files
         ]
     )  # fmt: skip

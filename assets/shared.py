@@ -127,8 +127,8 @@ def tag_text(text: str) -> str:
     return "-".join(kept.split())[:63].strip("-")
 
 
-PREVIEW = (900, 640)
-"""Pixels, at most, of a picture on an asset's page."""
+PREVIEW = (520, 372)
+"""Pixels, at most, of a picture on an asset's page: what the column of values takes on a laptop's screen."""
 
 TERRITORIES_PER_RUN = "DIAGNOSTIC_TERRITORIES_PER_RUN"
 

@@ -149,7 +149,7 @@ def _nothing_here(key: dg.AssetKey, name: str, workshop: Workshop) -> dg.AssetCh
 
 def as_warning(key: dg.AssetKey, result: CheckResult) -> dg.AssetCheckResult:
     """A finding as Dagster shows it: the sentence, then the rows in cause as a table."""
-    metadata: dict[str, dg.MetadataValue | str] = {"Constat": result.detail}
+    metadata = {}
     if not result.passed and result.failed_rows is not None:
         metadata["Lignes en cause"] = table(result.failed_rows)
     return dg.AssetCheckResult(

@@ -65,7 +65,7 @@ def test_checks_say_what_they_found_and_warn_only(tiny_project, instance):
     found = checks_of(result)["indicators/values", "couverture_nationale"]
     assert not found.passed
     assert found.severity == dg.AssetCheckSeverity.WARN
-    assert "95" in found.metadata["Constat"].value
+    assert "95" in found.description
     assert "pharmacy_density_10k" in cells(found.metadata["Lignes en cause"])
 
 
@@ -79,7 +79,7 @@ def test_a_broken_total_leaves_the_former_product_and_stops_what_follows(tiny_pr
     check = checks_of(result)["observations/population", "contrat"]
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.ERROR
-    assert "trouvé" in check.metadata["Constat"].value
+    assert "trouvé" in check.description
     assert "indicators/values" not in {e.asset_key.to_user_string() for e in result.get_asset_materialization_events()}
     assert all(path.read_bytes() == content for path, content in kept.items())
 
