@@ -79,8 +79,16 @@ class Storage:
         """The public table of indicators."""
         return self.processed / "indicators" / "values.parquet"
 
+    def types(self, table: str) -> UPath:
+        """A table of the typology: `zones`, `classes` or `profile`."""
+        return self.processed / "indicators" / f"typology_{table}.parquet"
+
     def territory(self, territory_id: str) -> UPath:
         return self.processed / "territories" / territory_id
+
+    def patterns(self, territory_id: str) -> UPath:
+        """The folder of the concentrations of one CLS and of the maps of its patterns."""
+        return self.territory(territory_id) / "patterns"
 
 
 def is_local(path: UPath | Path) -> bool:
