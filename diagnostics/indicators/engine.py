@@ -67,6 +67,7 @@ AGGREGATES: dict[str, Aggregate] = {
     "share_over_threshold": Aggregate("value", "population", None, "case when hit then y else 0 end", "y"),
     "sum": Aggregate("numerator", None, None, "x", value="n"),
     "median": Aggregate("value", None, None, "x", value="n", add="median"),
+    "maximum": Aggregate("value", None, None, "x", value="n", add="max"),
     "growth": Aggregate("end", "start", None, "x", "y", "100 * (power(n / nullif(d, 0), 1.0 / years) - 1)"),
 }
 
@@ -100,7 +101,8 @@ def compute(
     }
     summed = {name: pair for name, pair in computable.items() if pair[1].kind != "derived"}
     with duckdb.connect() as db:
-        db.execute("set threads = 2")
+        # One thread adds up in one order: the same facts give the same figures to the last digit.
+        db.execute("set threads = 1")
         db.execute("set enable_progress_bar = false")
         _members(db, membership)
         _facts(db, facts)
@@ -454,13 +456,13 @@ def _finish(
             "source_version": ";".join(versions[d] for d in datasets.get(name, []) if d in versions),
         }
         blocks.append(_block(rows, zones, said, constant, computed_at))
-    return pa.concat_tables(blocks).unify_dictionaries() if blocks else _SCHEMA.empty_table()
+    return pa.concat_tables(blocks).unify_dictionaries() if blocks else VALUES_SCHEMA.empty_table()
 
 
 _NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "benchmark"]
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 """Words travel as indices: a handful of them, repeated over every zone of France."""
-_SCHEMA = pa.schema(
+VALUES_SCHEMA = pa.schema(
     [
         (name, kind)
         for names, kind in (
@@ -499,7 +501,7 @@ def _block(
             return zones[name].take(rows["rank"])
         return (pa.array(said[name], from_pandas=True) if name in said else rows[name]).cast(kind)
 
-    return pa.table([column(field.name, field.type) for field in _SCHEMA], schema=_SCHEMA)
+    return pa.table([column(field.name, field.type) for field in VALUES_SCHEMA], schema=VALUES_SCHEMA)
 
 
 def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
@@ -563,10 +565,10 @@ def _secondary_secrecy(
         ).df()
         masked, _ = _secrecy(rows, computable[name][0], rules[name])
         own = name in ruled and column == "numerator"
+        covered = rows["coverage"] >= PUBLISHABLE_COVERAGE
+        # The sum of the members that a producer's secret leaves is no secret: it is not shown, that is all.
         rows = rows[["zone_type", "zone_code"]].assign(
-            count=rows[column],
-            masked=masked & own,
-            published=(rows["coverage"] >= PUBLISHABLE_COVERAGE) & ~masked,
+            count=rows[column], masked=masked & covered & own, published=covered & ~masked
         )
         shown.append(Shown(name, terms, own, rows))
     belongs = db.sql("""
@@ -632,7 +634,7 @@ def _derived(
             source_version=";".join(versions[d] for d in datasets if d in versions),
             computed_at=computed_at,
         )
-        blocks.append(pa.Table.from_pandas(said[_SCHEMA.names], preserve_index=False).cast(_SCHEMA))
+        blocks.append(pa.Table.from_pandas(said[VALUES_SCHEMA.names], preserve_index=False).cast(VALUES_SCHEMA))
     return blocks
 
 

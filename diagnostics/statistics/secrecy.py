@@ -141,6 +141,8 @@ class _State:
         for zone, members in enumerate(self.members):
             for unit in members:
                 self.around[unit].append(zone)
+        # For each unit, the open zones that hold it: masked units with the same ones can never be told apart.
+        self.atoms = [tuple(zone for zone in around if self.zone_open[zone]) for around in self.around]
 
     def check_sums(self, zones: pd.Index) -> None:
         """A total that is not the sum of its members would make every conclusion about what it reveals wrong."""
@@ -174,7 +176,7 @@ class _State:
         return acted
 
     def _hide_for_algebra(self) -> bool:
-        atoms = self._atoms()
+        atoms = self.atoms
         system = _System()
         for zone in sorted(np.flatnonzero(self.zone_open), key=lambda z: len(self.members[z])):
             masked = self.members[zone][~self.unit_open[self.members[zone]]]
@@ -204,7 +206,7 @@ class _State:
 
     def _hide_for_positivity(self) -> bool:
         """Families of masked units that hold nothing, and that no sharing of the totals could make positive."""
-        atoms = self._atoms()
+        atoms = self.atoms
         masked = np.flatnonzero(~self.unit_open)
         families = {atom: i for i, atom in enumerate(dict.fromkeys(atoms[unit] for unit in masked if atoms[unit]))}
         held = np.zeros(len(families))
@@ -239,10 +241,6 @@ class _State:
                 return True
             doubtful = doubtful[~possible]
         return False
-
-    def _atoms(self) -> list[tuple[int, ...]]:
-        """For each unit, the open zones that hold it: masked units with the same ones can never be told apart."""
-        return [tuple(zone for zone in around if self.zone_open[zone]) for around in self.around]
 
     def _worth(self, combination: dict[int, Fraction]) -> float:
         """What a reader finds by combining published totals, less what is published of their members."""
@@ -314,6 +312,8 @@ class _State:
 
     def _close(self, zone: int) -> None:
         self.zone_open[zone] = False
+        for unit in self.members[zone]:
+            self.atoms[unit] = tuple(other for other in self.around[unit] if self.zone_open[other])
 
 
 class _System:
