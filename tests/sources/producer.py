@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.asked.append(Asked(self.path, self.headers))
             behaviours = self.server.routes.get(path, [status(404)])
             behaviour = behaviours.pop(0) if len(behaviours) > 1 else behaviours[0]
-            too_many = len(self.server.asked) > MOST_REQUESTS
+            too_many = len(self.server.asked) > self.server.most_requests
         (status(410) if too_many else behaviour)(self)
 
     def answer(self, code: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
@@ -102,8 +102,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self):
+    def __init__(self, most_requests: int):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.most_requests = most_requests
         self.routes: dict[str, list[Behaviour]] = {}
         self.asked: list[Asked] = []
         self.lock = threading.Lock()
@@ -114,8 +115,8 @@ class _Server(ThreadingHTTPServer):
 
 
 class Producer:
-    def __init__(self):
-        self._server = _Server()
+    def __init__(self, most_requests: int = MOST_REQUESTS):
+        self._server = _Server(most_requests)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.time = FakeTime()
         self._webs: list[Web] = []
@@ -243,8 +244,11 @@ def hang_up(handler: Handler) -> None:
 # --- cards -----------------------------------------------------------------------------------------------------------
 
 
-def card(*addresses: str, controls: tuple[dict, ...] = (), **fields) -> Source:
-    """A source card with one distribution per address, that reads `code;pop` by commune."""
+def card(*addresses: str, controls: tuple[dict, ...] = (), kept: dict | None = None, **fields) -> Source:
+    """A source card with one distribution per address, that reads `code;pop` by commune. `kept`: variables of the
+    months kept, by name, when `history` is among the fields."""
+    if kept:
+        fields["history"] = fields["history"] | {"values": kept}
     distributions = [
         {
             "id": f"d{i}",
@@ -268,7 +272,7 @@ def card(*addresses: str, controls: tuple[dict, ...] = (), **fields) -> Source:
         homepage="https://producteur.example/jeu",
         citation="Essai",
         theme="Essai",
-        variables={"pop": {"label": "Population"}},
+        variables={"pop": {"label": "Population"}} | {name: {"label": name} for name in kept or ()},
         distributions=distributions,
         controls=controls,
     )
