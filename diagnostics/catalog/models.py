@@ -453,6 +453,13 @@ class Median(_Formula):
     value: Terms
 
 
+class Maximum(_Formula):
+    """The largest value among the member communes: what the most exposed of them meet."""
+
+    kind: Literal["maximum"]
+    value: Terms
+
+
 class Derived(_Formula):
     """What no sum gives: `method` names a function of `diagnostics.indicators.derived`.
 
@@ -469,7 +476,7 @@ class Derived(_Formula):
 
 
 Formula = Annotated[
-    Ratio | Sum | WeightedMean | ShareOverThreshold | Published | Index | Growth | Median | Derived,
+    Ratio | Sum | WeightedMean | ShareOverThreshold | Published | Index | Growth | Median | Maximum | Derived,
     Field(discriminator="kind"),
 ]
 
