@@ -6,7 +6,8 @@ out of date, after having done all they could: a script can tell, and nothing go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import datetime
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,24 +79,49 @@ def _list(profile: Profile, dataset: str | None) -> None:
     if dataset is not None:
         _detail(workshop, _source(workshop, dataset))
         return
-    table = Table(
-        "Jeu de données", "Producteur", "Millésime", "Adresse vérifiée", "Récupéré le", "Lignes", "Contrôles",
-        "Adresse", box=None, pad_edge=False,
-    )  # fmt: skip
-    for source, distribution in _distributions(workshop, list(workshop.sources)):
-        status = _status(workshop, source, distribution)
-        receipt = workshop.receipt(source.id, distribution)
-        table.add_row(
-            f"{source.id}/{distribution.id}",
-            source.producer,
-            distribution.vintage,
-            _verification(workshop, source, distribution),
-            french.date(receipt.fetched_at) if receipt else "–",
-            _rows(status, distribution),
-            _gates(status),
-            distribution.address,
-        )
+    lines = [_known(workshop, s, d) for s, d in _distributions(workshop, list(workshop.sources))]
+    if Console().is_terminal:
+        _print_by_dataset(workshop, lines)
+        return
+    table = Table(*COLUMNS, "Adresse", box=None, pad_edge=False)
+    for source, distribution, cells in lines:
+        table.add_row(f"{source.id}/{distribution.id}", *cells, distribution.address)
     _print(table)
+
+
+COLUMNS = ("Jeu de données", "Millésime", "Adresse vérifiée", "Récupéré le", "Lignes", "Contrôles")
+
+
+def _known(workshop: Workshop, source: Source, distribution: Distribution) -> tuple[Source, Distribution, list[str]]:
+    """What is known of a file, under `COLUMNS` but the first."""
+    status = _status(workshop, source, distribution)
+    receipt = workshop.receipt(source.id, distribution)
+    return source, distribution, [
+        distribution.vintage,
+        _verification(workshop, source, distribution),
+        _day(receipt.fetched_at) if receipt else "–",
+        _rows(status, distribution),
+        _gates(status),
+    ]  # fmt: skip
+
+
+def _print_by_dataset(workshop: Workshop, lines: list[tuple[Source, Distribution, list[str]]]) -> None:
+    """A heading per dataset, a line per file with its address below: nothing is cut in a window of 100 columns."""
+    out = Console(highlight=False)
+    named = [[distribution.id, *cells] for _, distribution, cells in lines]
+    widths = [max(map(len, column)) for column in zip(("Fichier", *COLUMNS[1:]), *named, strict=True)]
+
+    def line(cells: Iterable[str]) -> str:
+        return "  " + "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+    out.print(line(("Fichier", *COLUMNS[1:])), style="bold", markup=False, soft_wrap=True)
+    heading = None
+    for (source, distribution, _), cells in zip(lines, named, strict=True):
+        if source.id != heading:
+            heading = source.id
+            out.print(f"\n{source.id} : {source.title}, {source.producer}", style="bold", markup=False, soft_wrap=True)
+        out.print(line(cells), markup=False, soft_wrap=True)
+        out.print(f"    {distribution.address}", style="dim", markup=False, soft_wrap=True)
 
 
 def _detail(workshop: Workshop, source: Source) -> None:
@@ -126,9 +152,9 @@ def _detail(workshop: Workshop, source: Source) -> None:
 
 
 def _verification(workshop: Workshop, source: Source, distribution: Distribution) -> str:
-    """What the card says, else what the last check of this machine saw."""
+    """The day that the card gives, else that of the last check from this machine."""
     if distribution.verified != "unverified":
-        return french.date(distribution.verified)
+        return f"{_day(distribution.verified)}, fiche"
     if not distribution.address.startswith("https://"):
         return "–"
     from diagnostics.sources.probe import read_probe  # noqa: PLC0415
@@ -136,7 +162,11 @@ def _verification(workshop: Workshop, source: Source, distribution: Distribution
     probe = read_probe(source, distribution, workshop.storage)
     if probe is None:
         return "jamais"
-    return f"{'reçu' if probe.verified else 'échec'} du {french.date(probe.checked_at)}"
+    return f"{_day(probe.checked_at)}{'' if probe.verified else ', échec'}"
+
+
+def _day(moment: datetime.date) -> str:
+    return french.date(moment, "dd/MM/y")
 
 
 def _rows(status: Status, distribution: Distribution) -> str:
@@ -146,7 +176,7 @@ def _rows(status: Status, distribution: Distribution) -> str:
 
 def _gates(status: Status) -> str:
     if status.refused:
-        return "nouveau fichier refusé"
+        return "nouveau refusé"
     if status.standing is None:
         return "–"
     results = status.standing.results
@@ -179,7 +209,14 @@ def check_command(datasets: Datasets = None) -> None:
             "Aucune adresse du web parmi ces jeux : un fichier à déposer se vérifie en le récupérant "
             "(`diagnostic sources fetch`)."
         )
-    table = Table("Jeu de données", "Résultat", "Type", "Octets", "Adresse", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Jeu de données", no_wrap=True)
+    table.add_column("Résultat", ratio=1)
+    table.add_column("Type", no_wrap=True)
+    table.add_column("Octets", justify="right", no_wrap=True)
+    narrow = Console().is_terminal
+    if not narrow:
+        table.add_column("Adresse")
     results: list[tuple[Source, Distribution, ProbeResult]] = []
     with _steps() as step:
         client = workshop.web or Web()
@@ -198,9 +235,12 @@ def check_command(datasets: Datasets = None) -> None:
             "répond" if result.verified else result.problem,
             result.kind or "–",
             "–" if result.size is None else french.number(result.size),
-            result.resolved or result.address,
+            *([] if narrow else [result.resolved or result.address]),
         )
     _print(table)
+    for source, distribution, result in results:
+        if not result.verified:
+            _say(f"\n{source.id}/{distribution.id} : {result.problem}\n  {result.resolved or result.address}")
     _say_how_to_record([(s, d, r) for s, d, r in results if r.verified and d.verified == "unverified"])
     failed = sum(not r.verified for _, _, r in results)
     if failed:
@@ -238,14 +278,16 @@ def _bring(profile: str, datasets: list[str] | None, *, renew: bool) -> None:
             source = _source(workshop, name)
             step(source.title)
             brought += [(name, d, o) for d, o in workshop.fetch(name, renew=renew, progress=progress)]
-    table = Table("Jeu de données", "État", "Octets", "Récupéré le", box=None, pad_edge=False)
+    table = Table("Jeu de données", "État", box=None, pad_edge=False)
+    table.add_column("Octets", justify="right")
+    table.add_column("Récupéré le")
     for name, distribution, outcome in brought:
         receipt = outcome.raw.receipt if outcome.raw else None
         table.add_row(
             f"{name}/{distribution.id}",
             STATES[outcome.state],
             french.number(receipt.size) if receipt else "–",
-            french.date(receipt.fetched_at) if receipt else "–",
+            _day(receipt.fetched_at) if receipt else "–",
         )
     _print(table)
     troubles = [outcome.message for _, _, outcome in brought if outcome.state not in WELL]

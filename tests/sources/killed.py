@@ -4,7 +4,7 @@
 
 `FOLDER/prepared` is copied anew for each death. For `refresh` and `accept`, prints one JSON object per n: what serves
 after the death (read with the producer out of reach), and what serves once the action is done again. `run` brings the
-assets `raw` and `observations` up to date, as the pipeline does (fetch, gates, adoption, history, observations, ledger),
+assets `raw` and `observations` up to date as the pipeline does (fetch, gates, adoption, history, observations, ledger),
 dying at each file operation, then at moments spread over its duration; it prints what stands after each death, and once
 the run is done again. `download` just refreshes in FOLDER, waiting to be killed from outside.
 """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from types import SimpleNamespace
 
 import pytest
 from producer import Producer, card, status, storage_in, table, whole
 from typer.testing import CliRunner
 
+from diagnostics import french
 from diagnostics.catalog import Catalog
 from diagnostics.errors import CatalogError, SourceError
 from diagnostics.workshop import Workshop
@@ -61,7 +63,7 @@ def test_a_refused_file_fails_the_command_and_is_let_in_by_a_person(shop):
     assert refused.exit_code == SourceError.exit_code
     assert "refusé" in refused.stdout
     assert "sources accept essai" in refused.stderr
-    assert "nouveau fichier refusé" in shop.run("list").stdout
+    assert "nouveau refusé" in shop.run("list").stdout
     assert "communes" in shop.run("list", "--dataset", "essai").stdout
 
     assert shop.run("accept", "essai").exit_code != 0  # a reason is asked for
@@ -80,7 +82,8 @@ def test_check_keeps_a_receipt_and_says_how_to_record_it(shop):
     assert "catalog/sources/essai.yaml" in done.stdout
     (receipt,) = shop.folder.glob("raw/essai/*/*.check.json")
     assert '"etag": "\\"v1\\""' in receipt.read_text()
-    assert "reçu du" in shop.run("list").stdout
+    line = next(line for line in shop.run("list").stdout.splitlines() if line.startswith("essai/d0"))
+    assert french.date(datetime.datetime.now(datetime.UTC), "dd/MM/y") in line
 
 
 def test_check_of_a_moved_file_fails(shop):
@@ -88,7 +91,7 @@ def test_check_of_a_moved_file_fails(shop):
     done = shop.run("check", "essai")
     assert done.exit_code == SourceError.exit_code
     assert "404" in done.stdout
-    assert "échec du" in shop.run("list").stdout
+    assert ", échec" in shop.run("list").stdout
 
 
 def test_a_file_to_drop_has_a_template_and_says_where_it_is_awaited(shop):
