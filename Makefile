@@ -11,7 +11,7 @@ diagnostic: $(STAMP)
 	@$(BIN)/diagnostic run $(TERRITORY) --profile $(PROFILE)
 
 test: $(STAMP)
-	@$(BIN)/pytest -n auto
+	@$(BIN)/pytest -n auto --dist loadgroup
 
 install: $(STAMP)
 

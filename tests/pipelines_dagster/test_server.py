@@ -1,9 +1,8 @@
-"""The code location as the server loads it, the UI in a real browser, and runs killed in the middle."""
+"""The code location as the server loads it, and the UI in a real browser."""
 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -13,11 +12,18 @@ import time
 import urllib.request
 from pathlib import Path
 
-import pandas as pd
 import pytest
+from playwright.sync_api import TimeoutError as TooLong
+from playwright.sync_api import expect, sync_playwright
 from tiny import CLS, POPULATION
 
+# These tests start servers and browsers: beside one another they would only wait for each other.
+pytestmark = pytest.mark.xdist_group("processes")
+
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 240
+"""Seconds: a machine under load takes its time, and a test that waits less would say so instead of telling a fault."""
+
 DEFINITIONS = """
 from pathlib import Path
 from upath import UPath
@@ -35,10 +41,42 @@ import dagster as dg
 sys.path.insert(0, sys.argv[1])
 from definitions import defs
 with dg.DagsterInstance.get() as instance:
-    job = defs.resolve_job_def(sys.argv[2])
-    done = job.execute_in_process(instance=instance, partition_key=sys.argv[3] or None, raise_on_error=False)
+    done = defs.resolve_job_def(sys.argv[2]).execute_in_process(instance=instance, raise_on_error=False)
 sys.exit(0 if done.success else 1)
 """
+
+
+def test_the_server_accepts_the_project_as_it_is_declared(tmp_path):
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path), "DIAGNOSTIC_DATA": str(tmp_path / "data")}
+    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "dagster", "definitions", "validate"], cwd=ROOT, env=environment,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / "data").exists(), "loading the code location must write nothing"
+
+
+def test_loading_reads_the_catalogue_and_nothing_else():
+    program = """
+import sys
+opened = []
+def audit(event, arguments):
+    if event == "socket.connect": opened.append(str(arguments))
+    if event == "open" and str(arguments[0]).endswith((".parquet", ".csv", ".receipt.json")):
+        opened.append(str(arguments[0]))
+sys.addaudithook(audit)
+import pipelines.definitions
+sys.exit("\\n".join(opened) or 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+# --- a real browser --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -57,126 +95,85 @@ def command(project, *arguments):
     )  # fmt: skip
 
 
-def run(project, job, partition=""):
-    return command(project, "-c", RUN, str(project.folder), job, partition)
-
-
-def test_the_server_accepts_the_project_as_it_is_declared(tmp_path):
-    environment = os.environ | {"DAGSTER_HOME": str(tmp_path), "DIAGNOSTIC_DATA": str(tmp_path / "data")}
-    shutil.copy(ROOT / "dagster.yaml", tmp_path)
-    done = subprocess.run(
-        [Path(sys.executable).parent / "dagster", "definitions", "validate"], cwd=ROOT, env=environment,
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not (tmp_path / "data").exists(), "loading the code location must write nothing"
-
-
-def test_loading_reads_the_catalogue_and_nothing_else(tmp_path):
-    program = """
-import sys
-opened = []
-def audit(event, arguments):
-    if event == "socket.connect": opened.append(str(arguments))
-    if event == "open" and str(arguments[0]).endswith((".parquet", ".csv", ".receipt.json")):
-        opened.append(str(arguments[0]))
-sys.addaudithook(audit)
-import pipelines.definitions
-sys.exit("\\n".join(opened) or 0)
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_runs_killed_at_random_moments_leave_no_half_product(project):
-    chance = random.Random(20261122)
-    for _ in range(3):
-        process = run(project, "diagnostic_complet", "essai")
-        try:
-            process.wait(timeout=chance.uniform(3.0, 9.0))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for path in (project.folder / "data" / "processed").rglob("*.parquet"):
-            if not path.name.startswith("."):
-                pd.read_parquet(path)
-    assert run(project, "diagnostic_complet", "essai").wait(timeout=300) == 0
-    workshop = project.workshop()
-    values = pd.read_parquet(workshop.storage.values)
-    row = values[(values["indicator_id"] == "pop_municipal") & (values["zone_code"] == "essai")]
-    assert row["value"].tolist() == [sum(POPULATION[code] for code in CLS)]
-    assert workshop.is_current("values")
-    assert workshop.is_current("report/essai")
-
-
-# --- a real browser --------------------------------------------------------------------------------------------------
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Ui:
-    """`dagster-webserver` on loopback, and what Chromium shows of its pages."""
-
-    def __init__(self, project, browser):
-        self.project, self.browser, self.port = project, browser, free_port()
-
-    def __enter__(self):
-        arguments = ["-h", "127.0.0.1", "-p", str(self.port), "-f", str(self.project.folder / "definitions.py")]
-        self.process = command(self.project, "-m", "dagster_webserver", *arguments)
-        for _ in range(240):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/server_info", timeout=2):
-                    return self
-            except OSError:
-                time.sleep(0.5)
-        self.__exit__()
-        raise AssertionError("the web server did not start")
-
-    def __exit__(self, *_):
-        os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(timeout=30)
-
-    def page(self, path):
-        done = subprocess.run(
-            [
-                self.browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1500,1700",
-                f"--user-data-dir={self.project.folder / 'browser'}", "--virtual-time-budget=30000", "--dump-dom",
-                f"http://127.0.0.1:{self.port}/{path}",
-            ],
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        return done.stdout
+def run(project, job):
+    """The exit code of a job made by a process of its own: what the server shows of it comes from the history."""
+    return command(project, "-c", RUN, str(project.folder), job).wait(timeout=PATIENCE)
 
 
 @pytest.fixture
-def browser():
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+def ui(project):
+    """The address of the UI, started as `make ui` does, with its daemon."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    where = ["-h", "127.0.0.1", "-p", str(port), "-f", str(project.folder / "definitions.py")]
+    server = command(project, "-m", "dagster", "dev", *where)
+    try:
+        address, limit = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
+        while not _answers(address):
+            assert server.poll() is None, "the server stopped at once"
+            assert time.monotonic() < limit, "the server did not start"
+            time.sleep(0.5)
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=PATIENCE)
+
+
+def _answers(address):
+    try:
+        with urllib.request.urlopen(f"{address}/server_info", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def page():
+    """A page of the Chromium of this machine."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         pytest.skip("Chromium absent de cette machine : l'interface n'est pas ouverte dans un vrai navigateur")
-    return found
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=PATIENCE * 1000)
+        opened = browser.new_page(viewport={"width": 1500, "height": 1200})
+        opened.set_default_timeout(PATIENCE * 1000)
+        yield opened
+        browser.close()
 
 
-def test_the_ui_shows_the_flow_a_map_and_an_explained_failure_after_a_restart(project, browser):
-    assert run(project, "diagnostic_complet", "essai").wait(timeout=300) == 0
+def test_a_first_visit(project, page, ui):
+    """The lineage, one territory materialised, its map on its page, and a check that failed, explained."""
+    assert run(project, "indicateurs_france") == 0
+
+    page.goto(f"{ui}/asset-groups")
+    for group in ("g0_producteurs", "g1_fichiers_bruts", "g4_indicateurs", "g5_cartes", "g8_suivi"):
+        expect(page.get_by_text(group).first).to_be_visible()
+
+    page.goto(f"{ui}/assets/territories/maps")
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_text("Select a partition").click()
+    page.get_by_text("essai", exact=True).first.click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Launch 1 run").click()
+    drawn = page.get_by_role("img", name="Densité de pharmacies").first
+    limit = time.monotonic() + PATIENCE
+    while not _appears(drawn):
+        assert time.monotonic() < limit, "the map did not come"
+        page.reload()
+    assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+
     project.publish("population", POPULATION | {CLS[0]: 5000})
-    assert run(project, "indicateurs_france").wait(timeout=300) == 1
-    # Each block is a server of its own: what the second shows is what survived the first.
-    with Ui(project, browser) as ui:
-        assert "g1_fichiers_bruts" in ui.page("asset-groups")
-        assert "Carte : Densité de pharmacies" in ui.page("assets/territories/maps")
-    with Ui(project, browser) as ui:
-        check = ui.page("assets/observations/population?view=checks&checkDetail=contrat")
-        assert "Failed" in check
-        assert "clause non tenue" in check
-        assert "diagnostic_complet" in ui.page("runs")
+    assert run(project, "indicateurs_france") == 1
+    page.goto(f"{ui}/assets/observations/population?view=checks&checkDetail=contrat")
+    expect(page.get_by_text("clause non tenue").first).to_be_visible()
+    expect(page.get_by_text("NON TENUE").first).to_be_visible()
+
+
+def _appears(locator):
+    try:
+        locator.wait_for(timeout=5000)
+    except TooLong:
+        return False
+    return True
