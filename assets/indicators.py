@@ -1,6 +1,8 @@
 """Stage 4: every declared indicator, for every zone of France, at once."""
 
 import datetime
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import dagster as dg
 import pandas as pd
@@ -12,16 +14,19 @@ from diagnostics.catalog import Catalog
 from diagnostics.geography.passage import Carried, Report
 from diagnostics.geography.stored import read_reference
 from diagnostics.indicators import (
+    REFERENCE_POPULATION,
     SNAPSHOT,
     build_facts,
     compute,
+    from_snapshot,
     needed_tables,
     needed_variables,
     reference_population,
-    with_snapshot,
+    stamps_of,
+    write_values,
 )
 from diagnostics.products.dictionary import VALUES
-from diagnostics.storage import replacing
+from diagnostics.storage import on_disk
 from diagnostics.workshop import PROFILES, Workshop
 
 
@@ -45,38 +50,17 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     )
     def values(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop
-        workshop.announce("Indicateurs : passage au COG pivot")
-        passages = build_facts(
-            workshop.read_observations(needed_variables(workshop.catalog, workshop.profile)),
-            workshop.sources.values(),
-            read_reference(workshop.storage.geography),
-            reference_population(workshop.catalog, workshop.profile),
-        )
-        reports = []
-
-        def keep(passage: Carried) -> pd.DataFrame:
-            reports.append(passage.report)
-            return passage.observations
-
-        table = compute(
-            workshop.catalog,
-            workshop.profile,
-            (keep(passage) for passage in passages),
-            workshop.read_membership(),
-            versions=workshop.versions(),
-            computed_at=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
-            tables={name: workshop.read_table(name) for name in needed_tables(workshop.catalog, workshop.profile)},
-        )
-        if workshop.profile == "embedded" and SNAPSHOT.exists():
-            table = with_snapshot(table, pq.read_table(SNAPSHOT))
-        write_values(table, workshop)
+        made = refresh_values(workshop)
         stamp = workshop.record("values")
-        france = table.filter(pa.compute.equal(table["zone_type"], "france")).to_pandas()
+        france = pd.read_parquet(on_disk(workshop.storage.values), filters=[("zone_type", "==", "france")])
         return dg.MaterializeResult(
             metadata={
                 **table_metadata(france, VALUES, preview=40),
-                "dagster/row_count": dg.MetadataValue.int(table.num_rows),
-                **_passage_metadata(reports),
+                "dagster/row_count": dg.MetadataValue.int(made.rows),
+                "Indicateurs recalculés": dg.MetadataValue.text(
+                    f"{len(made.computed)} sur {len(workshop.parts)}. Les autres n’ont aucune entrée qui ait changé."
+                ),
+                **_passage_metadata(made.reports),
                 "dagster/column_lineage": column_lineage(workshop),
             },
             data_version=dg.DataVersion(stamp),
@@ -85,9 +69,60 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     return [values]
 
 
-def write_values(table: pa.Table, workshop: Workshop) -> None:
-    with replacing(workshop.storage.values) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+@dataclass(frozen=True)
+class Refreshed:
+    """`rows` of the whole table, the indicators `computed` anew, the `reports` of the passage of their datasets."""
+
+    rows: int
+    computed: set[str]
+    reports: list[Report]
+
+
+def refresh_values(workshop: Workshop) -> Refreshed:
+    """Bring the public table up to date: the rows whose inputs did not move are those of the former table."""
+    # Read before any input is: what moves meanwhile is computed again next time.
+    stamps, firm, former = workshop.part_stamps(), workshop.firm_indicators(), stamps_of(workshop.storage.values)
+    moved = {name for name, stamp in stamps.items() if former.get(name) != stamp}
+    moved = {member for name in moved for member in workshop.parts[name].indicators}
+    kept = set(stamps) - moved
+    computed, reports = compute_values(workshop, moved)
+    names = set(computed["indicator_id"].unique().to_pylist())
+    if workshop.profile == "embedded" and SNAPSHOT.exists():
+        added = from_snapshot(pq.read_table(SNAPSHOT), names | kept).cast(computed.schema)
+        computed = pa.concat_tables([computed, added])
+    sound = {name: stamp for name, stamp in stamps.items() if name in kept or (name in names and name in firm)}
+    return Refreshed(write_values(workshop.storage.values, computed, kept=kept, stamps=sound), moved, reports)
+
+
+def compute_values(workshop: Workshop, names: Collection[str]) -> tuple[pa.Table, list[Report]]:
+    """The rows of these indicators, whole parts of the table, and what the passage to the pivot did to their facts."""
+    # The reference population weighs the others: it is computed with them, and left out unless it is asked for.
+    catalog, profile = workshop.catalog.of_indicators({*names, REFERENCE_POPULATION}), workshop.profile
+    workshop.announce(f"Indicateurs : {len(names)} à calculer")
+    passages = build_facts(
+        workshop.read_observations(needed_variables(catalog, profile)),
+        workshop.sources.values(),
+        read_reference(workshop.storage.geography),
+        reference_population(catalog, profile),
+    )
+    reports = []
+
+    def keep(passage: Carried) -> pd.DataFrame:
+        reports.append(passage.report)
+        return passage.observations
+
+    table = compute(
+        catalog,
+        profile,
+        (keep(passage) for passage in passages),
+        workshop.read_membership(),
+        versions=workshop.versions(),
+        computed_at=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
+        tables={name: workshop.read_table(name) for name in needed_tables(catalog, profile)},
+    )
+    if REFERENCE_POPULATION not in names:
+        table = table.filter(pa.compute.not_equal(table["indicator_id"], REFERENCE_POPULATION))
+    return table, reports
 
 
 LINEAGE = {

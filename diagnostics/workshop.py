@@ -20,6 +20,8 @@ import pandas as pd
 from diagnostics.catalog import Catalog, Distribution, Joined, Profile, Source, load_catalog
 from diagnostics.errors import DiagnosticError, SourceError
 from diagnostics.geography.passage import WORDS
+from diagnostics.indicators.engine import REFERENCE_POPULATION
+from diagnostics.indicators.parts import PRESENTATION, Part, parts
 from diagnostics.indicators.snapshot import SNAPSHOT
 from diagnostics.sources.fetch import RawFile, fetch, manual_path, mirror_folder, raw_folder, raw_name
 from diagnostics.sources.published import GLANCE, Published, look
@@ -178,10 +180,11 @@ class Workshop:
 
     def read_observations(self, variables: list[str]) -> list[pd.DataFrame]:
         """The observations of these variables, one frame per dataset that has any; text is categorical."""
-        chosen = [("variable", "in", variables)]
+        wanted, chosen = set(variables), [("variable", "in", variables)]
         frames = [
             pd.read_parquet(on_disk(self.observations_path(dataset)), filters=chosen, read_dictionary=WORDS)
             for dataset in self.observed
+            if not wanted.isdisjoint(self.catalog.sources[dataset].variables)
         ]
         return [frame for frame in frames if len(frame)]
 
@@ -245,7 +248,8 @@ class Workshop:
         if stage == "reference":
             return [f"observations/{s.id}" for s in self._with_tables]
         if stage == "values":
-            return ["geography", *(f"observations/{dataset}" for dataset in self.sources)]
+            used = {dataset for part in self.parts.values() for dataset in part.datasets}
+            return ["geography", *(f"observations/{dataset}" for dataset in sorted(used))]
         one = {
             "geography": "reference", "database": "values", "maps": "values", "changes": "values",
             "report": f"maps/{name}", "package": f"report/{name}",
@@ -286,9 +290,26 @@ class Workshop:
         return [path.stat().st_mtime_ns for path in paths if path.is_file()]
 
     def _stamp_observations(self, dataset: str) -> str:
-        cards = [self.catalog.sources[name].model_dump(mode="json") for name in (dataset, *self._beside(dataset))]
-        files = [self._stamp_raw(name) for name in (dataset, *self._beside(dataset))]
+        needed = (dataset, *self._beside(dataset))
+        cards = [self._source_cards[name] for name in needed]
+        files = [self._stamp_raw(name) for name in needed]
         return digest(self.profile, files, cards, code_digest("sources", "catalog"))
+
+    # Cards never change after loading: each is digested once, where a sensor asks for the stamps of every territory.
+
+    @cached_property
+    def _source_cards(self) -> dict[str, str]:
+        return {name: digest(source.model_dump(mode="json")) for name, source in self.catalog.sources.items()}
+
+    @cached_property
+    def _theme_cards(self) -> str:
+        return digest({key: theme.model_dump(mode="json") for key, theme in self.catalog.themes.items()})
+
+    @cached_property
+    def _figure_cards(self) -> dict[str, str]:
+        """indicator -> digest of what its card says of its figures."""
+        computed = [self.catalog.indicators[name] for name in {*self.parts, REFERENCE_POPULATION}]
+        return {i.id: digest(i.model_dump(mode="json", exclude=PRESENTATION)) for i in computed}
 
     def _beside(self, dataset: str) -> list[str]:
         """The other datasets whose tables this one brings beside its own."""
@@ -301,31 +322,58 @@ class Workshop:
         perimeters = {t.id: t.model_dump(mode="json", exclude={"axes"}) for t in self.catalog.territories.values()}
         return digest(self._stamp_reference(), perimeters)
 
-    def _stamp_values(self) -> str:
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        """indicator -> the part of the public table that it is computed with."""
+        return parts(self.catalog, self.profile)
+
+    def part_stamps(self) -> dict[str, str]:
+        """indicator -> digest of all that its rows of the public table depend on; indicators of a part share it."""
         observations = {d: self._stamp_observations(d) for d in self.sources}
-        indicators = {i.id: i.model_dump(mode="json") for i in self.catalog.indicators.values()}
-        snapshot = file_digest(SNAPSHOT) if self.profile == "embedded" else None
-        return digest(
-            observations, self._stamp_geography(), indicators, snapshot, code_digest("indicators", "statistics")
-        )
+        common = digest(self.profile, self._stamp_geography(), code_digest("indicators", "statistics"))
+        return {
+            name: digest(
+                common,
+                # The reference population weighs every figure: its card says which it is.
+                [[member, self._figure_cards[member]] for member in (*part.indicators, REFERENCE_POPULATION)],
+                [observations[dataset] for dataset in part.datasets],
+            )
+            for name, part in self.parts.items()
+        }
+
+    def firm_indicators(self) -> set[str]:
+        """The indicators whose inputs, as they stand on disk, are all up to date."""
+        firm = {d for d in self.sources if self.is_current(f"observations/{d}")}
+        if not self.is_current("geography"):
+            return set()
+        return {name for name, part in self.parts.items() if firm.issuperset(part.datasets)}
+
+    def _stamp_values(self) -> str:
+        return digest(self.part_stamps(), file_digest(SNAPSHOT) if self.profile == "embedded" else None)
+
+    def _stamp_words(self) -> str:
+        """What readers are told beside the figures: the cards of indicators and sources, the files that serve."""
+        return digest(self._theme_cards, [self._stamp_observations(d) for d in self.sources])
 
     def _stamp_maps(self, territory_id: str) -> str:
         territory = self.catalog.territory(territory_id)
-        return digest(self._stamp_values(), territory.model_dump(mode="json"), code_digest("cartography"))
+        cards = territory.model_dump(mode="json")
+        return digest(self._stamp_values(), self._stamp_words(), cards, code_digest("cartography"))
 
     def _stamp_report(self, territory_id: str) -> str:
         return digest(self._stamp_maps(territory_id), code_digest("reporting"))
 
     def _stamp_database(self) -> str:
         axes = {t.id: t.model_dump(mode="json", include={"axes"}) for t in self.catalog.territories.values()}
-        return digest(self._stamp_values(), axes, code_digest("products"))
+        return digest(self._stamp_values(), self._stamp_words(), axes, code_digest("products"))
 
     def _stamp_package(self, territory_id: str) -> str:
         return digest(self._stamp_report(territory_id), code_digest("products"))
 
     def _stamp_changes(self, territory_id: str) -> str:
         territory = self.catalog.territory(territory_id)
-        return digest(self._stamp_values(), territory.model_dump(mode="json"), code_digest("changes"))
+        cards = territory.model_dump(mode="json")
+        return digest(self._stamp_values(), self._stamp_words(), cards, code_digest("changes"))
 
 
 def digest(*parts: object) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -46,6 +46,14 @@ class Catalog:
             f"Territoires déclarés : {', '.join(sorted(self.territories))}. "
             "Pour en ajouter un : `diagnostic new-territory`."
         )
+
+    def of_indicators(self, names: Collection[str]) -> Catalog:
+        """The same catalogue with these indicators only."""
+        themes = {
+            key: theme.model_copy(update={"indicators": [i for i in theme.indicators if i.id in names]})
+            for key, theme in self.themes.items()
+        }
+        return replace(self, themes=themes)
 
     def is_computable(self, indicator: Indicator, profile: Profile) -> bool:
         """Whether the distributions of `profile` give every variable, and table, of the indicator's formula."""

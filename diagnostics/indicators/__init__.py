@@ -3,7 +3,8 @@
 from diagnostics.indicators.derived import needed_tables
 from diagnostics.indicators.engine import REFERENCE_POPULATION, VALUE_COLUMNS, compute, reference_population
 from diagnostics.indicators.facts import build_facts, needed_variables
-from diagnostics.indicators.snapshot import SNAPSHOT, extract_snapshot, with_snapshot
+from diagnostics.indicators.parts import stamps_of, write_values
+from diagnostics.indicators.snapshot import SNAPSHOT, extract_snapshot, from_snapshot
 
 __all__ = [
     "REFERENCE_POPULATION",
@@ -12,8 +13,10 @@ __all__ = [
     "build_facts",
     "compute",
     "extract_snapshot",
+    "from_snapshot",
     "needed_tables",
     "needed_variables",
     "reference_population",
-    "with_snapshot",
+    "stamps_of",
+    "write_values",
 ]

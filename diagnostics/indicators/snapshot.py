@@ -5,6 +5,8 @@ A run that has no network compares with it. Every value taken from it is flagged
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import duckdb
 import pandas as pd
 import pyarrow as pa
@@ -41,21 +43,21 @@ def extract_snapshot(values: pa.Table, membership: pd.DataFrame, whole_communes:
         ).to_arrow_table()
 
 
-def with_snapshot(values: pa.Table, snapshot: pa.Table) -> pa.Table:
-    """`values`, plus the snapshot's figures for the indicators that this run could not compute at all.
+def from_snapshot(snapshot: pa.Table, known: Collection[str]) -> pa.Table:
+    """The snapshot's figures, flagged, for the indicators that this run could not compute at all (not in `known`).
 
     An indicator computed here is never mixed with another vintage of itself.
     """
     with duckdb.connect() as db:
-        db.register("here", values)
         db.register("snapshot", snapshot)
-        return db.sql("""
-            select * from here
-            union all by name
+        return db.sql(
+            """
             select * replace (
                 'snapshot' as reliability,
                 method || '; repère calculé le ' || strftime(computed_at, '%d/%m/%Y') as method)
             from snapshot
-            where indicator_id not in (select distinct indicator_id from here) and value is not null
+            where not list_contains(?, indicator_id) and value is not null
             order by indicator_id, zone_type, zone_code, period
-        """).to_arrow_table()
+            """,
+            params=[sorted(known)],
+        ).to_arrow_table()
