@@ -6,18 +6,23 @@ import json
 import dagster as dg
 import duckdb
 import pandas as pd
+from upath import UPath
 
 from assets.shared import GROUP_MAPS, Picture, territory_asset
 from diagnostics.cartography import save
 from diagnostics.cartography.atlas import Land, atlas
+from diagnostics.cartography.kept import ground_digest, sheet_digests
 from diagnostics.cartography.maps import locator
 from diagnostics.catalog import Territory
 from diagnostics.geography.boundaries import read_boundaries
 from diagnostics.indicators import REFERENCE_POPULATION
 from diagnostics.storage import on_disk, replacing
-from diagnostics.workshop import Workshop
+from diagnostics.workshop import Workshop, code_digest
 
 INDEX = "index.json"
+"""Indicator -> what its map shows, in words."""
+MADE_FROM = "made_from.json"
+"""Map -> digest of what it was drawn from."""
 COVER = "territoire"
 
 
@@ -37,34 +42,54 @@ def map_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]
 
 
 def draw(workshop: Workshop, territory: Territory) -> tuple[dict[str, object], str]:
-    """Every map of one territory; see `for_each_territory`."""
+    """The maps of one territory; those that would be made from the same things again stay. See `for_each_territory`."""
     folder = workshop.storage.territory(territory.id) / "maps"
-    land = read_land(workshop, territory)
-    save(locator(land.context, "around one" if land.is_one_commune else "alone"), folder, COVER)
+    catalog, land = workshop.catalog, read_land(workshop, territory)
+    values, reference = read_values(workshop, land), read_reference_values(workshop)
+    ground = ground_digest(land, code_digest("cartography"))
+    wanted = {COVER: ground} | sheet_digests(land, catalog, values, reference, ground)
+    former, words = read_words(folder / MADE_FROM), read_words(folder / INDEX)
+    kept = {name for name in former if former[name] == wanted.get(name) and _is_whole(folder, name)}
+    # Killed while it draws, a run leaves a list of maps that are what the list says.
+    write_words({name: former[name] for name in kept}, folder / MADE_FROM)
+    if COVER not in kept:
+        save(locator(land.context, "around one" if land.is_one_commune else "alone"), folder, COVER)
     drawn = {}
-    for sheet in atlas(
-        land,
-        workshop.catalog,
-        read_values(workshop, land),
-        reference=read_reference_values(workshop),
-        produced_on=datetime.date.today(),
-    ):
+    moved = values[~values["indicator_id"].isin(kept)]
+    for sheet in atlas(land, catalog, moved, reference=reference, produced_on=datetime.date.today()):
         workshop.announce(f"{territory.name} : carte {len(drawn) + 1}")
         save(sheet.figure, folder, sheet.indicator_id)
         drawn[sheet.indicator_id] = sheet.alt
-    forget_others(folder, {COVER, *drawn})
-    with replacing(folder / INDEX) as temporary:
-        temporary.write_text(json.dumps(drawn, ensure_ascii=False, indent=1), encoding="utf-8")
+    known = drawn | {name: words[name] for name in kept - {COVER}}
+    shown = {name: known[name] for name in territory.indicator_ids() if name in known}
+    forget_others(folder, {COVER, *shown})
+    write_words(shown, folder / INDEX)
+    write_words({name: wanted[name] for name in (COVER, *shown)}, folder / MADE_FROM)
     stamp = workshop.record(f"maps/{territory.id}")
     metadata = {
-        "Cartes": dg.MetadataValue.int(len(drawn)),
+        "Cartes": dg.MetadataValue.int(len(shown)),
+        "Cartes redessinées": dg.MetadataValue.int(len(drawn)),
         "Dossier": dg.MetadataValue.path(str(folder)),
         **{
-            f"Carte : {workshop.catalog.indicators[i].label}": Picture(folder / f"{i}.png", alt)
-            for i, alt in list(drawn.items())[:3]
+            f"Carte : {catalog.indicators[i].label}": Picture(folder / f"{i}.png", alt)
+            for i, alt in list(shown.items())[:3]
         },
     }
     return metadata, stamp
+
+
+def read_words(path: UPath) -> dict[str, str]:
+    """What is written of each map; nothing before the first run."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_words(words: dict[str, str], path: UPath) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(words, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _is_whole(folder: UPath, name: str) -> bool:
+    return all((folder / f"{name}{suffix}").exists() for suffix in (".png", ".svg"))
 
 
 def read_land(workshop: Workshop, territory: Territory) -> Land:
