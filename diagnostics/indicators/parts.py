@@ -25,8 +25,10 @@ from diagnostics.storage import on_disk, replacing
 STAMPS = b"diagnostic.stamps"
 """Under this key the file says `{indicator: stamp}`."""
 
-PRESENTATION = {"label", "short", "definition", "reserve", "map", "classification", "unavailable"}
-"""What a card says to readers only: no figure depends on it."""
+PRESENTATION = {
+    "label", "short", "definition", "reserve", "map", "classification", "unavailable", "space", "typology",
+}  # fmt: skip
+"""What a card says to readers and to later stages only: no figure depends on it."""
 
 
 @dataclass(frozen=True)
