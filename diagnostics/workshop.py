@@ -219,7 +219,8 @@ class Workshop:
 
     def stamp(self, product: str) -> str:
         """Digest of all that `product` depends on. Products: `raw/<dataset>`, `observations/<dataset>`, `reference`,
-        `geography`, `values`, `maps/<territory>`, `report/<territory>`, `changes/<territory>`.
+        `geography`, `values`, `typology`, `database`, `maps/<territory>`, `patterns/<territory>`, `report/<territory>`,
+        `package/<territory>`, `changes/<territory>`.
         """
         stage, _, name = product.partition("/")
         return getattr(self, f"_stamp_{stage}")(*([name] if name else []))
@@ -250,9 +251,11 @@ class Workshop:
         if stage == "values":
             used = {dataset for part in self.parts.values() for dataset in part.datasets}
             return ["geography", *(f"observations/{dataset}" for dataset in sorted(used))]
+        if stage == "report":
+            return [f"maps/{name}", f"patterns/{name}"]
         one = {
-            "geography": "reference", "database": "values", "maps": "values", "changes": "values",
-            "report": f"maps/{name}", "package": f"report/{name}",
+            "geography": "reference", "typology": "values", "database": "typology", "maps": "values",
+            "patterns": "typology", "changes": "values", "package": f"report/{name}",
         }  # fmt: skip
         return [one[stage]] if stage in one else []
 
@@ -360,12 +363,20 @@ class Workshop:
         cards = territory.model_dump(mode="json")
         return digest(self._stamp_values(), self._stamp_words(), cards, code_digest("cartography"))
 
+    def _stamp_typology(self) -> str:
+        return digest(self._stamp_values(), self._stamp_words(), code_digest("indicators", "statistics"))
+
+    def _stamp_patterns(self, territory_id: str) -> str:
+        cards = self.catalog.territory(territory_id).model_dump(mode="json")
+        return digest(self._stamp_typology(), cards, code_digest("cartography"))
+
     def _stamp_report(self, territory_id: str) -> str:
-        return digest(self._stamp_maps(territory_id), code_digest("reporting"))
+        return digest(self._stamp_maps(territory_id), self._stamp_patterns(territory_id), code_digest("reporting"))
 
     def _stamp_database(self) -> str:
         axes = {t.id: t.model_dump(mode="json", include={"axes"}) for t in self.catalog.territories.values()}
-        return digest(self._stamp_values(), self._stamp_words(), axes, code_digest("products"))
+        patterns = [self._recorded(f"patterns/{territory}") for territory in sorted(self.catalog.territories)]
+        return digest(self._stamp_typology(), self._stamp_words(), axes, patterns, code_digest("products"))
 
     def _stamp_package(self, territory_id: str) -> str:
         return digest(self._stamp_report(territory_id), code_digest("products"))
