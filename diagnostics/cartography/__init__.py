@@ -7,6 +7,7 @@ from diagnostics.cartography.classes import class_breaks
 from diagnostics.cartography.maps import (
     alternative_text,
     choropleth,
+    concentrations,
     locator,
     proportional_symbols,
     save,
@@ -21,6 +22,7 @@ __all__ = [
     "alternative_text",
     "choropleth",
     "class_breaks",
+    "concentrations",
     "locator",
     "proportional_symbols",
     "save",

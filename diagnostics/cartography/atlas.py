@@ -114,6 +114,11 @@ class Land:
         near = self.communes.geometry.intersects(self.context.perimeter.buffer(TOUCHING))
         return self._dissolved(self.communes[self.communes["epci"].isin(self.communes.loc[near, "epci"])], "epci")
 
+    @cached_property
+    def epci_seen(self) -> gpd.GeoDataFrame:
+        """Outlines of every EPCI that a map of this CLS may show, cut where its neighbours are."""
+        return self._dissolved(self.communes, "epci")
+
     def _dissolved(self, communes: gpd.GeoDataFrame, level: str) -> gpd.GeoDataFrame:
         frame = _joined(communes, level)
         frame["name"] = [self.zone_names.get((level, code), code) for code in frame["code"]]
@@ -185,11 +190,11 @@ def atlas(
         level, zones = _zones(land, rows)
         if not zones["status"].isin(["ok", "unstable"]).any():
             continue
-        spec = _spec(
+        spec = spec_of(
             land, catalog, indicator, rows,
             level=level, national=national.get(indicator_id), produced_on=produced_on,
         )  # fmt: skip
-        context = land.context.with_marks(*_marks(land, rows))
+        context = land.context.with_marks(*marks_of(land, rows))
         if indicator.map == "symbols":
             figure = proportional_symbols(spec, zones, context)
         else:
@@ -202,7 +207,7 @@ def _zones(land: Land, rows: pd.DataFrame) -> tuple[str, gpd.GeoDataFrame]:
     for level, ground in (("commune", land.shown), ("epci", land.epci_around)):
         known = rows[rows["zone_type"] == level].set_index("zone_code")
         zones = ground.assign(
-            value=ground["code"].map(known["value"]), status=ground["code"].map(known["reliability"]).map(_status)
+            value=ground["code"].map(known["value"]), status=ground["code"].map(known["reliability"]).map(status_of)
         )
         zones["status"] = zones["status"].fillna("missing").where(
             zones["value"].notna() | (zones["status"] == "masked"), "missing"
@@ -212,11 +217,11 @@ def _zones(land: Land, rows: pd.DataFrame) -> tuple[str, gpd.GeoDataFrame]:
     raise AssertionError("unreachable: the last level returns")
 
 
-def _status(reliability: str) -> str:
+def status_of(reliability: str) -> str:
     return STATUS.get(reliability, "ok")
 
 
-def _spec(
+def spec_of(
     land: Land,
     catalog: Catalog,
     indicator: Indicator,
@@ -276,7 +281,7 @@ def _subtitle(land: Land, indicator: Indicator, rows: pd.DataFrame, period: str)
     return f"{' · '.join([*parts, period.replace('-', '–')])}"
 
 
-def _marks(land: Land, rows: pd.DataFrame) -> list[Mark]:
+def marks_of(land: Land, rows: pd.DataFrame) -> list[Mark]:
     """The CLS, its EPCI, then its benchmarks, each on the axis of the values."""
     territory = land.territory
     found = {(r.zone_type, r.zone_code): r.value for r in rows.itertuples() if pd.notna(r.value)}

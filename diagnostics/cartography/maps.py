@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -37,6 +37,15 @@ LARGEST_DOT = 10.0
 DOT_COLOUR = "#1f1f1fa6"
 LEADERS = 5
 SMALLEST_SYMBOL = 0.9
+
+CLUSTERS = {
+    "high_high": "haut-haut : valeurs élevées groupées",
+    "low_low": "bas-bas : valeurs faibles groupées",
+    "high_low": "haut-bas : élevée parmi des faibles",
+    "low_high": "bas-haut : faible parmi des élevées",
+    "not_significant": "non significatif",
+}
+"""Kinds of concentrations, in the order of the legend, and how it says them."""
 
 
 # --- kinds -----------------------------------------------------------------------------------------------------------
@@ -107,8 +116,18 @@ def proportional_symbols(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapCon
     return page.figure
 
 
-def typology(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, categories: Sequence[str]) -> Figure:
-    """Zones coloured by kind: `value` is one of `categories` (six at most, in the order of the legend)."""
+def typology(
+    spec: MapSpec,
+    zones: gpd.GeoDataFrame,
+    context: MapContext,
+    categories: Sequence[str],
+    *,
+    notes: Sequence[str] = (),
+) -> Figure:
+    """Zones coloured by kind: `value` is one of `categories` (six at most, in the order of the legend).
+
+    `notes`: paragraphs under the legend.
+    """
     page, column, base, zones, shapes = _set(spec, zones, context)
     states = np.where(zones["value"].isna() & zones["status"].isin(["ok", "unstable"]), "missing", zones["status"])
     known = np.isin(states, ["ok", "unstable"])
@@ -124,14 +143,53 @@ def typology(spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, catego
     entries = [
         LegendEntry("class", category, int(np.sum(index == i)), colours[i]) for i, category in enumerate(categories)
     ]
-    sheet.draw_legend(
+    top = sheet.draw_legend(
         page,
         column,
         column.top,
         heading=spec.unit,
         noun=spec.zone_noun,
-        entries=[*entries, *_special_entries(states, colours[0])],
+        entries=[*entries, *_special_entries(states, colours[0], {"missing": "non classée"})],
     )
+    sheet.draw_notes(page, column, top - 10, notes)
+    return page.figure
+
+
+def concentrations(
+    spec: MapSpec, zones: gpd.GeoDataFrame, context: MapContext, *, heading: str, notes: Sequence[str] = ()
+) -> Figure:
+    """Where like values stand together (LISA): `value` is one of `CLUSTERS`; legend and counts are those of the CLS.
+
+    `zones` brings two more columns, `standard` and `lag` (a zone's value and the mean of its neighbours, in standard
+    deviations), drawn one against the other under the legend with the zones of the CLS ringed. `heading` stands over
+    that drawing (Moran's I), `notes` are the paragraphs under it.
+    """
+    page, column, base, zones, shapes = _set(spec, zones, context)
+    known = zones["value"].isin(CLUSTERS) & (zones["status"] == "ok")
+    states = np.where(known, "ok", np.where(zones["status"] == "masked", "masked", "missing"))
+    palette = palettes.clusters(spec.direction)
+    index = np.array([list(CLUSTERS).index(v) if k else -1 for v, k in zip(zones["value"], known, strict=True)])
+    colours = [palette[kind] for kind in CLUSTERS]
+    sheet.draw_ground(page, base)
+    _fill(page, polygon_paths(shapes), index, states, colours)
+    sheet.draw_lines(page, base)
+    sheet.draw_names(page, base)
+    own = zones["inside"].to_numpy(dtype=bool)
+    entries = [
+        LegendEntry("class", label, int(np.sum(own & (index == i))), colours[i])
+        for i, label in enumerate(CLUSTERS.values())
+    ]
+    top = sheet.draw_legend(
+        page,
+        column,
+        column.top,
+        heading=spec.unit,
+        noun="du territoire",
+        entries=[*entries, *_special_entries(states, colours[0], own=own)],
+    )
+    drawn = zones[known].assign(colour=[colours[i] for i in index[known]])
+    top = sheet.draw_scatter(page, column, top - 14, drawn, heading=heading)
+    sheet.draw_notes(page, column, top - 8, notes)
     return page.figure
 
 
@@ -273,13 +331,17 @@ def _class_entries(
     return [*reversed(entries), *specials]
 
 
-def _special_entries(states: NDArray, colour: str) -> list[LegendEntry]:
+def _special_entries(
+    states: NDArray, colour: str, words: Mapping[str, str] | None = None, *, own: NDArray | None = None
+) -> list[LegendEntry]:
+    """The statuses found on the map; `words` say some of them otherwise, `own` are the zones that are counted."""
     colours = {"unstable": colour, "masked": palettes.MASKED, "missing": palettes.MISSING}
-    counted = [
-        LegendEntry(kind, label, int(np.sum(states == kind)), colours[kind])
-        for kind, label in sheet.SPECIAL_LABELS.items()
+    counts = states if own is None else states[own]
+    return [
+        LegendEntry(kind, label, int(np.sum(counts == kind)), colours[kind])
+        for kind, label in (sheet.SPECIAL_LABELS | dict(words or {})).items()
+        if np.any(states == kind)
     ]
-    return [entry for entry in counted if entry.count]
 
 
 def _distribution(

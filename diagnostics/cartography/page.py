@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
@@ -185,11 +186,11 @@ def open_page(spec: MapSpec) -> tuple[Page, Box, Box]:
 def _foot(page: Page, spec: MapSpec, limit: float) -> float:
     """Provenance and reserve at the bottom; returns their height."""
     facts = [
-        f"Source : {spec.source}",
-        f"Millésime : {spec.vintage}",
-        f"Géographie : {spec.geography}",
+        f"Source{french.NO_BREAK}: {spec.source}",
+        f"Millésime{french.NO_BREAK}: {spec.vintage}",
+        f"Géographie{french.NO_BREAK}: {spec.geography}",
         f"Carte du {french.date(spec.produced_on)}",
-        f"Licence : {spec.licence}",
+        f"Licence{french.NO_BREAK}: {spec.licence}",
     ]
     told = [("foot", line, FOOT) for line in fonts.wrap(" · ".join(facts), FOOT, limit)]
     if spec.reserve:
@@ -338,6 +339,44 @@ def _unstable_swatch(page: Page, swatch: Box, colour: str, rank: int) -> None:
         gid=f"legend-swatch-{rank}",
         fill=palettes.desaturated(colour),
     )
+
+
+SCATTER_LIMIT = 3.0
+"""Standard deviations shown on each side; the few zones beyond stand on the edge."""
+
+
+def draw_scatter(page: Page, column: Box, top: float, zones: pd.DataFrame, *, heading: str) -> float:
+    """Each zone's value against the mean of its neighbours (`standard`, `lag`), in its colour; returns the bottom."""
+    side = 96.0
+    top = page.lines(column.left, top, fonts.wrap(heading, HEADING, column.width), HEADING, gid="scatter-heading") - 4
+    top = page.lines(column.left + 12 + side / 2, top, ["moyenne des voisines"], FOOT, gid="scatter-y") - 1
+    box = Box(column.left + 12, top - side, column.left + 12 + side, top)
+    x0, y0 = box.centre
+    scale = side / 2 / SCATTER_LIMIT
+    cross = [Path([(box.left, y0), (box.right, y0)]), Path([(x0, box.bottom), (x0, box.top)])]
+    page.paths(cross, gid="scatter-axes", edge=PALE, line=0.6, zorder=9)
+    reach = SCATTER_LIMIT - 0.05
+    x = x0 + scale * np.clip(zones["standard"].to_numpy(dtype=float), -reach, reach)
+    y = y0 + scale * np.clip(zones["lag"].to_numpy(dtype=float), -reach, reach)
+    own, colours = zones["inside"].to_numpy(dtype=bool), zones["colour"].to_numpy()
+    for kind, chosen, edge, line in (("around", ~own, "#b5b5b5", 0.2), ("own", own, INK, 0.7)):
+        page.paths(
+            [circle(a, b, 1.7) for a, b in zip(x[chosen], y[chosen], strict=True)],
+            gid=f"scatter-{kind}",
+            fill=list(colours[chosen]),
+            edge=edge,
+            line=line,
+            zorder=10,
+        )
+    page.text(box.right + 3, y0 - 2.5, "sa valeur", FOOT, gid="scatter-x")
+    return box.bottom
+
+
+def draw_notes(page: Page, column: Box, top: float, notes: Sequence[str]) -> float:
+    """Paragraphs in small type; returns the bottom of the last one."""
+    for rank, note in enumerate(notes):
+        top = page.lines(column.left, top, fonts.wrap(note, SMALL, column.width), SMALL, gid=f"note-{rank}") - 4
+    return top
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ MISSING = "#d0d0d0"
 MASKED = "#f6f6f6"
 MASKED_HATCH = "#9a9a9a"
 NEIGHBOUR = "#f1f1ef"
+NOT_SIGNIFICANT = "#e9e7e1"
 
 LIGHTEST, DARKEST = 89.0, 30.0
 _D65 = np.array([0.95047, 1.0, 1.08883])
@@ -108,6 +109,23 @@ def diverging(direction: Direction, below: int, above: int, *, middle: bool) -> 
     low = _at_lightness((neutral, *low_arm), steps)[:below]
     high = _at_lightness((neutral, *high_arm), steps)[:above]
     return (*reversed(low), *((neutral,) if middle else ()), *high)
+
+
+CLUSTER_LIGHTNESS = {"high_high": 36.0, "low_low": 52.0, "high_low": 66.0, "low_high": 78.0}
+
+
+def clusters(direction: Direction) -> dict[str, str]:
+    """A colour for each kind of concentration: two hues for the two sides, as in `diverging`, pale for a zone that
+    differs from its neighbours; four lightnesses, so that a grey print tells them apart."""
+    neutral, low_arm, high_arm = UNJUDGED if direction == "neutral" else JUDGED
+    if direction == "higher_is_worse":
+        low_arm, high_arm = high_arm, low_arm
+    arms = {"high": (neutral, *high_arm), "low": (neutral, *low_arm)}
+    colours = {
+        kind: _at_lightness(arms[kind.split("_")[0]], np.array([lightness]))[0]
+        for kind, lightness in CLUSTER_LIGHTNESS.items()
+    }
+    return colours | {"not_significant": NOT_SIGNIFICANT}
 
 
 def qualitative(count: int) -> tuple[str, ...]:
