@@ -81,6 +81,65 @@ AXES = {
     "complementary": "vrai si l’indicateur est complémentaire",
 }
 
+TYPES = {
+    "zone_type": "commune ou epci",
+    "zone_code": "code de la zone (texte)",
+    "class": "classe de la typologie, de la plus peuplée (1) à la moins peuplée ; vide si une valeur manque",
+}
+
+TYPE_CLASSES = {
+    "zone_type": "commune ou epci",
+    "class": "classe de la typologie",
+    "name": "ses traits les plus marqués",
+    "description": "ses moyennes, contre celles de toutes les zones",
+    "zones": "nombre de zones",
+    "population": "habitants",
+    "stability": "indice de Rand ajusté moyen sur des tirages de 80 % des zones (1 : toujours les mêmes classes)",
+    "stable": "vrai si cet indice atteint 0,6",
+    "variance": "part de la variance tenue par les composantes retenues",
+    "variables": "nombre d’indicateurs employés",
+}
+
+TYPE_PROFILES = {
+    "zone_type": "commune ou epci",
+    "class": "classe de la typologie",
+    "indicator_id": "indicateur employé",
+    "period": "période de ses valeurs",
+    "mean": "moyenne de la classe, pondérée par la population",
+    "overall": "moyenne de toutes les zones, pondérée par la population",
+    "gap": "écart de la classe à l’ensemble, en écarts-types des zones",
+    "v_test": "valeur-test de cet écart",
+}
+
+CONCENTRATIONS = {
+    "territory_id": "territoire regardé (code de la zone de type cls)",
+    "indicator_id": "indicateur du catalogue",
+    "zone_type": "commune ou epci",
+    "zone_code": "code de la zone (texte)",
+    "inside": "vrai si la zone est du territoire",
+    "period": "période des valeurs",
+    "standard": "valeur centrée réduite (d’un taux : rendue comparable par le bayésien empirique)",
+    "lag": "moyenne des valeurs centrées réduites des voisines",
+    "local_i": "indice de Moran local",
+    "p_value": "probabilité qu’un tirage de voisines au hasard soit aussi extrême, des deux côtés",
+    "p_adjusted": "la même, corrigée pour le nombre de zones (Benjamini-Hochberg)",
+    "cluster": "high_high, low_low, high_low, low_high, not_significant ou not_tested (valeur non publiée)",
+}
+
+MORAN = {
+    "territory_id": "territoire regardé (code de la zone de type cls)",
+    "indicator_id": "indicateur du catalogue",
+    "zone_type": "niveau regardé ; vide si l’indicateur n’a pu l’être",
+    "period": "période des valeurs",
+    "morans_i": "indice de Moran de l’ensemble",
+    "expected": "ce que le hasard seul donnerait",
+    "p_value": "probabilité de s’en écarter autant par hasard (999 permutations)",
+    "zones": "zones qui ont une valeur",
+    "draws": "tirages des tests locaux",
+    "departements": "départements regardés ensemble",
+    "reason": "pourquoi l’indicateur n’a pu être regardé",
+}
+
 RUN = {
     "profile": "profil de l’exécution : embedded, mirror ou official",
     "computed_at": "date du calcul des indicateurs (UTC)",
