@@ -79,7 +79,54 @@ def _fill(db: duckdb.DuckDBPyConnection, workshop: Workshop) -> None:
         db.execute(f"create table {name} as select * from frame")
         db.unregister("frame")
         comment(db, "table", name, text, columns)
+    _patterns(db, workshop)
     _views(db, catalog)
+
+
+def _patterns(db: duckdb.DuckDBPyConnection, workshop: Workshop) -> None:
+    """The typology of France, and the concentrations of the territories for which they are up to date."""
+    storage = workshop.storage
+    looked = [t for t in sorted(workshop.catalog.territories) if workshop.is_current(f"patterns/{t}")]
+    tables = {
+        "types": ([storage.types("zones")], dictionary.TYPES, "La classe de chaque commune et EPCI (exploratoire)."),
+        "type_classes": ([storage.types("classes")], dictionary.TYPE_CLASSES, "Les classes de la typologie."),
+        "type_profiles": ([storage.types("profile")], dictionary.TYPE_PROFILES, "Ce que chaque classe a de propre."),
+        "concentrations": (
+            [storage.patterns(territory) / "concentrations.parquet" for territory in looked],
+            dictionary.CONCENTRATIONS,
+            "Où se groupent les valeurs (LISA), dans chaque territoire et autour ; seulement ceux qui sont à jour.",
+        ),
+        "moran": (
+            [storage.patterns(territory) / "moran.parquet" for territory in looked],
+            dictionary.MORAN,
+            "L’indice de Moran de chaque indicateur regardé, par territoire.",
+        ),
+    }
+    for name, (paths, columns, text) in tables.items():
+        frames = [pd.read_parquet(on_disk(path)) for path in paths]
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
+        db.register("frame", frame[list(columns)])
+        db.execute(f"create table {name} as select * from frame")
+        db.unregister("frame")
+        comment(db, "table", name, text, columns)
+    named = {"label": "libellé de l’indicateur", "zone_name": "nom de la zone", "class_name": "traits de la classe"}
+    db.execute("""
+        create view concentrations_named as
+        select c.*, i.label, z.zone_name
+        from concentrations c
+        join indicators i using (indicator_id)
+        left join zones z using (zone_type, zone_code)
+    """)
+    comment(db, "view", "concentrations_named", "Les concentrations, avec les noms.", dictionary.CONCENTRATIONS | named)
+    db.execute("""
+        create view types_named as
+        select t.*, z.zone_name, c.name as class_name, c.stability
+        from types t
+        left join zones z using (zone_type, zone_code)
+        left join type_classes c using (zone_type, class)
+    """)
+    comment(db, "view", "types_named", "La classe de chaque zone, avec les noms.",
+            dictionary.TYPES | dictionary.TYPE_CLASSES | named)  # fmt: skip
 
 
 def _figures(db: duckdb.DuckDBPyConnection, values: Path) -> None:
