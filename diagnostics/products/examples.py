@@ -50,6 +50,19 @@ where a.territory_id = 'val-de-lorraine'
                   and f.zone_code = a.territory_id and f.value is not null)
 order by a.axis_order, i.label
 """,
+    "Où un contrat est dans une concentration de valeurs, et de quel type sont ses intercommunalités": """
+select label, zone_name, cluster, round(p_adjusted, 4) as p_adjusted
+from concentrations_named
+where territory_id = 'val-de-lorraine' and inside and cluster not in ('not_significant', 'not_tested')
+union all
+select 'Typologie', zone_name, class_name, null
+from types_named t
+where zone_type = 'epci' and exists (
+    from membership m join membership c on c.child_code = m.child_code and c.parent_type = 'cls'
+    where m.parent_type = 'epci' and m.parent_code = t.zone_code and c.parent_code = 'val-de-lorraine'
+)
+order by 1, 2
+""",
     "Ce que veut dire chaque colonne": """
 select table_name, column_name, comment from duckdb_columns() where comment is not null order by 1, column_index
 """,
