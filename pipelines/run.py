@@ -22,7 +22,8 @@ Key = tuple[str, str]
 """Path of an asset's key: its stage and its name."""
 
 REFERENCE, BOUNDARIES = ("geography", "reference"), ("geography", "boundaries")
-VALUES, DATABASE = ("indicators", "values"), ("indicators", "database")
+VALUES, TYPOLOGY = ("indicators", "values"), ("indicators", "typology")
+DATABASE = ("indicators", "database")
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The command line says what it does in its own words; the history keeps every event."""
@@ -43,6 +44,8 @@ def stale_assets(workshop: Workshop) -> list[Key]:
         stale += [REFERENCE, BOUNDARIES]
     if not workshop.is_current("values"):
         stale.append(VALUES)
+    if not workshop.is_current("typology"):
+        stale.append(TYPOLOGY)
     if not workshop.is_current("database"):
         stale.append(DATABASE)
     return stale
@@ -51,7 +54,7 @@ def stale_assets(workshop: Workshop) -> list[Key]:
 def stale_deliverables(workshop: Workshop, territory_id: str) -> list[Key]:
     return [
         ("territories", product)
-        for product in ("maps", "report", "package", "changes")
+        for product in ("maps", "patterns", "report", "package", "changes")
         if not workshop.is_current(f"{product}/{territory_id}")
     ]
 
@@ -62,17 +65,25 @@ def run(workshop: Workshop, territory_ids: Sequence[str]) -> list[str]:
     Raises the DiagnosticError of the step that failed; products of former runs stay as they were.
     """
     made: list[str] = []
-    if figures := stale_assets(workshop):
+    if figures := _above_the_database(workshop):
         _materialize(workshop, figures)
         made += ["/".join(key) for key in figures]
         # A new file may have moved what depends on it: the second look finds nothing unless it did.
-        if follow_up := stale_assets(workshop):
+        if follow_up := _above_the_database(workshop):
             _materialize(workshop, follow_up)
     for territory_id in territory_ids:
         if deliverables := stale_deliverables(workshop, territory_id):
             _materialize(workshop, deliverables, territory_id)
             made += [f"{'/'.join(key)}[{territory_id}]" for key in deliverables]
+    if not workshop.is_current("database"):
+        # Last, because it also holds the concentrations found for each territory.
+        _materialize(workshop, [DATABASE])
+        made.append("/".join(DATABASE))
     return made
+
+
+def _above_the_database(workshop: Workshop) -> list[Key]:
+    return [key for key in stale_assets(workshop) if key != DATABASE]
 
 
 def _materialize(workshop: Workshop, keys: Sequence[Key], partition: str | None = None) -> None:
