@@ -7,6 +7,7 @@ from assets.geography import geography_assets
 from assets.indicators import indicator_assets
 from assets.maps import map_assets
 from assets.observations import observation_assets
+from assets.patterns import pattern_assets, typology_assets
 from assets.producers import producer_assets
 from assets.products import database_assets, package_assets
 from assets.raw import raw_assets
@@ -31,8 +32,10 @@ def build_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         *observation_assets(catalog),
         *geography_assets(catalog),
         *indicator_assets(catalog),
+        *typology_assets(),
         *database_assets(),
         *map_assets(partitions),
+        *pattern_assets(partitions),
         *report_assets(partitions),
         *package_assets(partitions),
         *change_assets(partitions),
