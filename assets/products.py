@@ -15,12 +15,15 @@ from diagnostics.workshop import Workshop
 
 
 def database_assets() -> list[dg.AssetsDefinition]:
+    # Whatever territories were looked at: the database holds what is up to date when it is made.
+    patterns = dg.AssetDep(["territories", "patterns"], partition_mapping=dg.AllPartitionMapping())
+
     @asset(
         "indicators",
         "database",
         group=GROUP_PRODUCTS,
         kinds={"duckdb"},
-        deps=[["indicators", "values"], ["geography", "reference"]],
+        deps=[["indicators", "typology"], ["geography", "reference"], patterns],
         description="`diagnostic.duckdb` : tous les chiffres, le catalogue, les zones, les sources et les fichiers "
         "dans une base en lecture seule, commentée colonne par colonne. Elle remplace la précédente d'un seul coup : "
         "un carnet ouvert ne bloque rien et n'est pas bloqué.",
