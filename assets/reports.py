@@ -30,7 +30,7 @@ def report_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefiniti
             partitions,
             group=GROUP_REPORTS,
             kinds={"html", "excel"},
-            deps=[["territories", "maps"]],
+            deps=[["territories", "maps"], ["territories", "patterns"]],
             description="Rapport d'un territoire (`rapport.html`, un seul fichier) et annexe chiffrée "
             "(`annexe.xlsx`) : chiffres clés, une section par axe du CLS, ce qui n'a pas pu être connu, sources.",
         )
