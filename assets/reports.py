@@ -13,12 +13,12 @@ from assets.maps import COVER, INDEX
 from assets.shared import GROUP_REPORTS, territory_asset
 from diagnostics import french
 from diagnostics.catalog import Territory
-from diagnostics.indicators.reading import Around, observatory, similar, vigilance_rows
+from diagnostics.indicators.reading import Around, Reading, dashboard, read_out, vigilance_rows
 from diagnostics.reporting import MapFile, SourceUse, Vigilance, build_report, write_html, write_workbook
 from diagnostics.reporting.place import Place
 from diagnostics.statistics.deprivation import population_classes
 from diagnostics.statistics.vigilance import points_of_vigilance
-from diagnostics.storage import on_disk
+from diagnostics.storage import on_disk, write_parquet
 from diagnostics.workshop import Workshop
 
 
@@ -44,27 +44,25 @@ def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metada
     membership = workshop.read_membership()
     zones = workshop.read_zones()
     values = read_values(workshop, territory, membership)
-    around = around_of(Place(territory, zones, membership))
-    table, points, alike, traits = read_out(workshop, territory, values, around)
-    names = zones[zones["zone_type"] == around.peers].set_index("zone_code")["zone_name"]
+    place = Place(territory, zones, membership)
+    reading = read(workshop, values, place.around)
     made = build_report(
         territory,
         workshop.catalog,
-        values,
+        reading,
         zones,
         membership,
         sources=source_uses(workshop),
         maps=map_files(folder / "maps"),
-        points_of_vigilance=points,
-        similar=[names[code] for code in alike["zone_code"]],
-        traits=traits,
-        observatory=table,
+        points_of_vigilance=points(workshop, territory, reading, place.around),
         profile=workshop.profile,
         computed_on=datetime.date.today(),
         outline_svg=cover_svg(folder / "maps" / f"{COVER}.svg", territory),
     )
     write_html(made, folder / "rapport.html")
     write_workbook(made, folder / "annexe.xlsx")
+    named = {zone.key: zone.name for zone in made.zones}
+    write_parquet(dashboard(reading, workshop.catalog, named), folder / DASHBOARD)
     stamp = workshop.record(f"report/{territory.id}")
     metadata = {
         "Rapport": dg.MetadataValue.path(str(folder / "rapport.html")),
@@ -78,42 +76,28 @@ def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metada
 PEER_POPULATION = 5_000
 """A CLS of one commune is ranked among the communes of at least this many people."""
 POINTS_PER_AXIS = 5
+DASHBOARD = "tableau_de_bord.parquet"
 
 
-def around_of(place: Place) -> Around:
-    """What the territory is read against: its région, its main département, the zones of its size."""
-    departement = next(zone for zone in place.benchmarks if zone.type == "departement")
-    return Around(
-        own=place.same,
-        benchmark=place.main.key,
-        benchmark_name=place.main.name,
-        departement=departement.key,
-        departement_name=departement.name,
-        peers=place.peers,
-        communes=sorted(place.commune_codes),
-    )
-
-
-def read_out(
-    workshop: Workshop, territory: Territory, values: pd.DataFrame, around: Around
-) -> tuple[pd.DataFrame, list[Vigilance], pd.DataFrame, list[str]]:
-    """The observatory of a CLS, its points of vigilance, the territories of like structure and their common traits."""
+def read(workshop: Workshop, values: pd.DataFrame, around: Around) -> Reading:
+    """Everything an observatory reads out for one CLS: the whole catalogue, one family of tests."""
     communes = read_communes(workshop)
     classes = population_classes(communes["fdep_score"], communes["pop_municipal"].fillna(0))
     if around.peers == "commune":
         values = pd.concat([values, read_large_communes(workshop, around.communes)], ignore_index=True)
-    indicators = [workshop.catalog.indicators[i] for i in territory.indicator_ids()]
-    table = observatory(indicators, workshop.profile, values, around, classes)
-    if table.empty:
-        return table, [], *similar(values, around)
-    found = points_of_vigilance(
-        vigilance_rows(table, territory, workshop.catalog), french.quantity, french.interval, POINTS_PER_AXIS
-    )
-    points = [
+    return read_out(list(workshop.catalog.indicators.values()), workshop.profile, values, around, classes)
+
+
+def points(workshop: Workshop, territory: Territory, reading: Reading, around: Around) -> list[Vigilance]:
+    """The points of vigilance of each axis."""
+    if reading.table.empty:
+        return []
+    rows = vigilance_rows(reading, around, territory, workshop.catalog)
+    found = points_of_vigilance(rows, french.quantity, french.interval, POINTS_PER_AXIS)
+    return [
         Vigilance(row.axis, row.sentence, row.reserve, row.indicator_id, row.overall)
         for row in found.itertuples(index=False)
     ]
-    return table, points, *similar(values, around)
 
 
 def read_communes(workshop: Workshop) -> pd.DataFrame:

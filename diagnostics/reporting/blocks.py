@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -11,16 +12,11 @@ from diagnostics.reporting.figures import Facts, quantity
 from diagnostics.reporting.model import Block, Figure, MapFigure, MapFile, Row, Verdict
 from diagnostics.reporting.place import Place
 from diagnostics.reporting.references import SourceNumbers
-from diagnostics.statistics.comparison import compare
 
 
-def _verdict(figure: Figure, benchmark: Figure, direction: str) -> Verdict:
-    if not (figure.tested and benchmark.known):
-        return "not_compared"
-    return str(compare([figure.value], [figure.low], [figure.high], [benchmark.value], direction)[0])
-
-
-def _compared(figure: Figure | None, benchmark: Figure | None, indicator: Indicator) -> tuple[Verdict, str, str]:
+def _compared(
+    figure: Figure | None, benchmark: Figure | None, indicator: Indicator, facts: Facts
+) -> tuple[Verdict, str, str]:
     """Verdict, words and short words for `figure` against `benchmark`; no words where nothing can be said."""
     if figure is None or benchmark is None or not (figure.known and benchmark.known):
         return "not_compared", "", ""
@@ -28,8 +24,10 @@ def _compared(figure: Figure | None, benchmark: Figure | None, indicator: Indica
         return "not_compared", "", ""  # a count against the count of a larger zone says nothing
     if figure.period != benchmark.period:
         return "not_compared", *(("millésimes différents, non comparés",) * 2)
-    verdict = _verdict(figure, benchmark, indicator.direction)
     zone = benchmark.zone
+    if indicator.reference == "france" and zone.type != "france":
+        return "not_compared", "", ""  # standardised on France: two zones do not compare with one another
+    verdict = facts.verdict(figure, benchmark)
     words = partial(
         narrative.comparison_words,
         verdict,
@@ -38,7 +36,7 @@ def _compared(figure: Figure | None, benchmark: Figure | None, indicator: Indica
         unit=figure.unit,
         decimals=figure.decimals,
     )
-    return verdict, words(than=narrative.against(zone.type, zone.name, zone.of)), words()
+    return verdict, words(than=narrative.against(zone.type, zone.name, zone.of)), words(brief=True)
 
 
 def _figure_notes(figure: Figure, period: str) -> tuple[str, ...]:
@@ -71,8 +69,8 @@ def block_of(indicator: Indicator, facts: Facts, place: Place, numbers: SourceNu
     # What is true of every figure is said once, above the table.
     common = set.intersection(*(set(notes[f.zone]) for f in used if f.known))
     notes = {zone: tuple(note for note in said if note not in common) for zone, said in notes.items()}
-    member_rows = tuple(Row(f, *_compared(f, main, indicator), notes[f.zone]) for f in members)
-    benchmark_rows = tuple(Row(f, *_compared(own, f, indicator), notes[f.zone]) for f in benchmarks)
+    member_rows = tuple(Row(f, *_compared(f, main, indicator, facts), notes[f.zone]) for f in members)
+    benchmark_rows = tuple(Row(f, *_compared(own, f, indicator, facts), notes[f.zone]) for f in benchmarks)
     block = Block(
         anchor=f"indicateur-{narrative.anchor(indicator.id)}",
         indicator_id=indicator.id,
@@ -89,10 +87,14 @@ def block_of(indicator: Indicator, facts: Facts, place: Place, numbers: SourceNu
         own=Row(own, own.comparison, "", "", notes[own.zone]) if own else None,
         members=member_rows if kind != "context" else (),
         benchmarks=benchmark_rows,
+        trend=None,
+        rank="",
+        inside="",
         map=None,
         definition=narrative.sentence(indicator.definition),
         formula=formula_text(indicator, facts.catalog, facts.profile),
         method_note=narrative.sentence(indicator.method_note),
+        computed=narrative.sentence(narrative.computed_words(own.method, indicator.method_note)) if own else "",
         reserve=narrative.sentence(indicator.reserve),
         notes=(
             *(f"Tous ces chiffres : {note}." for note in sorted(common)),
@@ -165,6 +167,38 @@ def _reading(block: Block, place: Place) -> str:
     return narrative.sentence(f"{quantity(block.own.figure)} dans le territoire" + "".join(f" ; {w}" for w in words))
 
 
+def read_into(block: Block, read: Mapping[tuple[str, str, str], Mapping], place: Place) -> Block:
+    """The block with what the observatory says of it: trend, rank, gradient between its communes.
+
+    `read`: (indicator, zone type, zone code) -> line of the observatory. A figure of context is read département by
+    département, beside its value.
+    """
+    if block.kind == "context":
+        rows = tuple(replace(row, notes=(*row.notes, *_context_notes(block, row, read))) for row in block.benchmarks)
+        return replace(block, benchmarks=rows)
+    line = read.get((block.indicator_id, *place.territory.key))
+    if line is None or block.kind != "measured":
+        return block
+    return replace(
+        block,
+        trend=narrative.trend_of(line, block.unit, block.decimals),
+        rank=narrative.rank_words(line, place.peers),
+        inside=narrative.inside_words(line, block.unit, block.decimals),
+    )
+
+
+def _context_notes(block: Block, row: Row, read: Mapping[tuple[str, str, str], Mapping]) -> tuple[str, ...]:
+    zone = row.figure.zone
+    line = read.get((block.indicator_id, *zone.key)) if zone.type == "departement" else None
+    if line is None:
+        return ()
+    trend = narrative.trend_of(line, block.unit, block.decimals)
+    return (
+        *([f"{trend.arrow} {trend.words}, {trend.years}"] if trend else []),
+        *([narrative.brief_rank(line)] if narrative.rank_words(line, zone.type) else []),
+    )
+
+
 def map_of(number: int, files: MapFile, block: Block, numbers: SourceNumbers, cog_year: int) -> MapFigure:
     caption = f"{block.label} ({block.unit}), {block.period}. " if block.unit else f"{block.label}, {block.period}. "
     credit = numbers.credit(block.source_numbers)
@@ -175,4 +209,12 @@ def map_of(number: int, files: MapFile, block: Block, numbers: SourceNumbers, co
 def main_row(block: Block, place: Place) -> Row | None:
     """The comparison that findings use: with the région, else with France."""
     rows = {row.figure.zone: row for row in block.benchmarks}
-    return rows.get(place.main) or rows.get(place.benchmarks[-1])
+    main = rows.get(place.main)
+    return main if main and main.words else rows.get(place.benchmarks[-1]) or main
+
+
+def main_words(row: Row | None, place: Place) -> str:
+    """Its words for a column headed by the main benchmark: they name the benchmark when it is another."""
+    if row is None:
+        return ""
+    return row.short_words if row.figure.zone == place.main else row.words

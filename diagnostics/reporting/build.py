@@ -15,11 +15,15 @@ import pandas as pd
 
 from diagnostics import french
 from diagnostics.catalog import Catalog, Territory
+from diagnostics.indicators.reading import Reading
 from diagnostics.reporting import narrative
-from diagnostics.reporting.blocks import block_of, formula_text, main_row, map_of
+from diagnostics.reporting.blocks import block_of, formula_text, main_row, main_words, map_of, read_into
 from diagnostics.reporting.figures import Facts
 from diagnostics.reporting.findings import FINDING_RULE, finding_of
+from diagnostics.reporting.gradients import inequality_of
+from diagnostics.reporting.methods import METHODS
 from diagnostics.reporting.model import (
+    Alike,
     Block,
     KeyRow,
     MapFile,
@@ -30,6 +34,7 @@ from diagnostics.reporting.model import (
     Section,
     SourceUse,
     Term,
+    Trait,
     Unknown,
     Vigilance,
 )
@@ -56,13 +61,6 @@ KEY_INDICATORS = (
 )
 COVER_SIZE = 5
 VIGILANCE_SIZE = 8
-VIGILANCE_RULE = (
-    "Trois points quand l’écart au repère est défavorable et dépasse ce que le hasard explique, les tests étant "
-    "corrigés pour leur nombre (Benjamini-Hochberg)\u202f; deux points quand, sans intervalle, 80\u202f% des "
-    "territoires comparables font mieux\u202f; deux points quand la situation se dégrade\u202f; un point quand les "
-    "communes les plus défavorisées sont nettement moins bien placées que les autres\u202f; un point est repris aux "
-    "valeurs fragiles, modélisées ou de contexte."
-)
 KEY_SIZE = 10
 MATRIX_WIDTH = 4
 
@@ -70,7 +68,7 @@ MATRIX_WIDTH = 4
 def build_report(
     territory: Territory,
     catalog: Catalog,
-    values: pd.DataFrame,
+    reading: Reading,
     zones: pd.DataFrame,
     membership: pd.DataFrame,
     *,
@@ -80,24 +78,21 @@ def build_report(
     profile: str,
     computed_on: datetime.date,
     outline_svg: str = "",
-    similar: Sequence[str] = (),
-    traits: Sequence[str] = (),
-    observatory: pd.DataFrame | None = None,
 ) -> Report:
     """The report of one CLS.
 
-    `similar`: names of the territories of like structure, nearest first, and the traits they share (`traits`).
-    `observatory`: rank and inequality by indicator (`diagnostics.indicators.reading`), said with each figure.
+    `reading`: what was read out of the public table (`diagnostics.indicators.reading.read_out`): its values, their
+    comparisons, trends, ranks and gradients, the territories of like structure.
 
-    `values`, `zones`, `membership`: the public tables, all zones of France; `zones` may carry `tncc` (the COG's article
+    `zones`, `membership`: the public tables, all zones of France; `zones` may carry `tncc` (the COG's article
     code) so that « de l’Isère » is written as it should. `maps`: one map an indicator. `outline_svg`: the drawing of
     the cover (see `outline.outline_svg`). Raises GeographyError when the territory has no commune in `membership`.
     """
-    place = Place(territory, zones, membership)
-    facts = Facts(values, place, catalog, profile)
+    place = Place(territory, zones, membership, similar=len(reading.alike) > 0)
+    facts = Facts(reading.values, place, catalog, profile, reading.compared)
     numbers = SourceNumbers(catalog, sources)
     blocks, map_number = {}, 0
-    read_out = narrative.read_out(observatory, place.peers) if observatory is not None else {}
+    read = {(row["indicator_id"], row["zone_type"], row["zone_code"]): row for row in reading.table.to_dict("records")}
     portrait_ids = _portrait_ids(territory, catalog)
     for indicator_id in (*portrait_ids, *territory.indicator_ids()):
         block = block_of(catalog.indicators[indicator_id], facts, place, numbers)
@@ -105,8 +100,7 @@ def build_report(
             map_number += 1
             block = replace(block, map=map_of(map_number, maps[indicator_id], block, numbers, territory.cog_year))
         if block:
-            said = " ".join((block.reading, *read_out.get(indicator_id, ())))
-            blocks[indicator_id] = replace(block, reading=said)
+            blocks[indicator_id] = read_into(block, read, place)
     unknown = {i: u for i in territory.indicator_ids() if (u := unknown_of(i, facts, place, blocks.get(i)))}
     key_blocks = _key_blocks(blocks)
     return Report(
@@ -124,11 +118,9 @@ def build_report(
         key_figures=tuple(_key_row(block, place) for block in key_blocks[:KEY_SIZE]),
         finding_rule=FINDING_RULE,
         vigilance=_first_points(points_of_vigilance) if points_of_vigilance is not None else None,
-        vigilance_rule=VIGILANCE_RULE,
-        similar=tuple(similar),
-        traits=french.listing(
-            [catalog.indicators[i].short[:1].lower() + catalog.indicators[i].short[1:] for i in traits]
-        ),
+        methods=METHODS,
+        similar=_alike(reading.alike, place, catalog),
+        inequality=inequality_of(_of_territory(reading.table, place), blocks, len(place.communes)),
         portrait=_portrait([blocks[i] for i in portrait_ids if i in blocks], place),
         sections=_sections(territory, blocks, unknown, place, points_of_vigilance or ()),
         iris=_iris(facts, place, blocks),
@@ -222,7 +214,31 @@ def _reference(block: Block, elsewhere: str | None, complementary: bool, place: 
         complementary=complementary,
         figures=(block.own.figure if block.own else None, *(by_zone.get(zone) for zone in zones)),
         verdict=main.verdict if main else "not_compared",
-        words=main.short_words if main else "",
+        words=main_words(main, place),
+    )
+
+
+def _of_territory(observatory: pd.DataFrame, place: Place) -> pd.DataFrame:
+    zone_type, code = place.territory.key
+    return observatory[(observatory["zone_type"] == zone_type) & (observatory["zone_code"] == code)]
+
+
+def _alike(similar: pd.DataFrame, place: Place, catalog: Catalog) -> Alike | None:
+    """The territory, then those of like structure, with the traits that make them so."""
+    traits = [name for name in similar.columns if name in catalog.indicators]
+    if similar.empty:
+        return None
+    cards = [catalog.indicators[name] for name in traits]
+    return Alike(
+        traits=tuple(Trait(card.short, card.unit, card.decimals) for card in cards),
+        rows=tuple(
+            (
+                place.name_of(row["zone_type"], row["zone_code"]) if row["position"] else place.territory.name,
+                tuple(float(row[name]) for name in traits),
+                float(row["distance"]) if row["position"] else None,
+            )
+            for row in similar.to_dict("records")
+        ),
     )
 
 
@@ -241,7 +257,7 @@ def _key_row(block: Block, place: Place) -> KeyRow:
         block=block,
         figures=(block.own.figure if block.own else None, *(by_zone.get(zone) for zone in place.benchmarks)),
         verdict=main.verdict if main else "not_compared",
-        words=main.short_words if main else "",
+        words=main_words(main, place),
     )
 
 

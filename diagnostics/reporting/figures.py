@@ -12,7 +12,7 @@ import pandas as pd
 
 from diagnostics import french
 from diagnostics.catalog import Catalog
-from diagnostics.reporting.model import Figure, Zone
+from diagnostics.reporting.model import Figure, Verdict, Zone
 from diagnostics.reporting.place import Place
 
 
@@ -43,12 +43,16 @@ def quantity(figure: Figure) -> str:
 
 @dataclass(frozen=True)
 class Facts:
-    """The figures of the territory's zones, by indicator and zone."""
+    """The figures of the territory's zones, by indicator and zone, and the verdicts of their comparisons.
+
+    `compared`: the table of `diagnostics.indicators.reading.comparisons`.
+    """
 
     values: pd.DataFrame
     place: Place
     catalog: Catalog
     profile: str
+    compared: pd.DataFrame
 
     @cached_property
     def all(self) -> tuple[Figure, ...]:
@@ -101,6 +105,15 @@ class Facts:
         found = [f for key in self.place.same if (f := self.find(indicator_id, self.place.by_key[key]))]
         best = next((figure for figure in found if figure.known), found[0] if found else None)
         return replace(best, zone=self.place.territory) if best else None
+
+    @cached_property
+    def _verdicts(self) -> dict[tuple[str, ...], Verdict]:
+        names = ["indicator_id", "zone_type", "zone_code", "benchmark_type", "benchmark_code"]
+        return {tuple(row[:5]): row[5] for row in self.compared[[*names, "verdict"]].to_numpy()}
+
+    def verdict(self, figure: Figure, benchmark: Figure) -> Verdict:
+        """How a zone stands against a benchmark, its tests adjusted with the others of the same table."""
+        return self._verdicts.get((figure.indicator_id, *figure.zone.key, *benchmark.zone.key), "not_compared")
 
     def indicator_ids(self) -> list[str]:
         """Indicators of the axes first, in order, then the others that have figures."""

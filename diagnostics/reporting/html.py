@@ -64,6 +64,8 @@ def _environment() -> Environment:
         "interval": lambda figure: french.interval(figure.low, figure.high, figure.decimals),
         "css_string": css_string,
         "members_range": members_range,
+        "signed": lambda value, decimals: french.number(value, decimals, sign=True),
+        "bounds": lambda bounds, decimals: french.interval(*bounds, decimals),
         "initial_lower": lambda text: text[:1].lower() + text[1:],
     }
     environment.globals |= {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 Verdict = Literal["better", "similar", "worse", "not_compared"]
+Course = Literal["improving", "worsening", "stable", "not_tested"]
 Role = Literal["territory", "member", "benchmark", "commune", "iris"]
 BlockKind = Literal["measured", "members", "context"]
 
@@ -103,7 +104,8 @@ class Figure:
 class Row:
     """A line of a comparison table: a figure, and in words how it stands against what it is compared with.
 
-    `short_words` leave out the name of the benchmark, for columns whose header says it.
+    `short_words` leave out the name of the benchmark and that nothing was tested: the header and the mark of the line
+    say them.
     """
 
     figure: Figure
@@ -111,6 +113,18 @@ class Row:
     words: str
     short_words: str
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How the territory's figure moved between its first and its last vintage: `words` for a column, `sentence` for the
+    reader of the indicator. Without a test, `course` is `not_tested` and the words say so."""
+
+    arrow: str
+    words: str
+    years: str
+    course: Course
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -147,10 +161,14 @@ class Block:
     own: Row | None
     members: tuple[Row, ...]
     benchmarks: tuple[Row, ...]
+    trend: Trend | None
+    rank: str  # a sentence, or nothing
+    inside: str  # a sentence on the gradient between its communes, or nothing
     map: MapFigure | None
     definition: str
     formula: str
     method_note: str
+    computed: str  # what the computation itself said of the value
     reserve: str
     notes: tuple[str, ...]
     source_numbers: tuple[int, ...]
@@ -166,6 +184,58 @@ class Reference:
     figures: tuple[Figure | None, ...]  # territory, then the columns of the overview
     verdict: Verdict
     words: str
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A trait of structure: its name, its unit, its decimals."""
+
+    label: str
+    unit: str
+    decimals: int
+
+
+@dataclass(frozen=True)
+class Alike:
+    """The territory and those of like structure: the traits compared, and a line per territory, nearest first.
+
+    `rows`: name, values in the order of `traits`, distance (None for the territory itself).
+    """
+
+    traits: tuple[Trait, ...]
+    rows: tuple[tuple[str, tuple[float, ...], float | None], ...]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """How unequal an indicator is between the communes of the territory, from the least to the most deprived.
+
+    `slope` is in the unit of the indicator, `ratio` how many times the most deprived end has what the other has.
+    """
+
+    block: Block
+    slope: float
+    low: float
+    high: float
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    communes: int
+    unequal: bool
+    unfavourable: bool
+
+
+@dataclass(frozen=True)
+class Inequality:
+    """The inequalities inside the territory: a finding, the gradients from the widest, a drawing of them.
+
+    Without any gradient the finding says why.
+    """
+
+    finding: str
+    gradients: tuple[Gradient, ...]
+    drawing: str
+    alt: str
 
 
 @dataclass(frozen=True)
@@ -277,11 +347,11 @@ class Report:
     key_columns: tuple[Zone, ...]
     key_figures: tuple[KeyRow, ...]
     finding_rule: str
+    methods: tuple[tuple[str, str], ...]  # (what, how), for the annex of methods
     vigilance: tuple[Vigilance, ...] | None  # the first of the whole CLS; None when they were not looked for
-    vigilance_rule: str
-    similar: tuple[str, ...]  # territories of like structure, nearest first
-    traits: str
+    similar: Alike | None  # None when nothing can be said to be alike
     portrait: Section
+    inequality: Inequality
     sections: tuple[Section, ...]
     iris: tuple[Matrix, ...]
     unknown: tuple[Unknown, ...]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from diagnostics import french
 from diagnostics.catalog.models import Formula, ShareOverThreshold, Term
+from diagnostics.reporting.model import Trend
 
 # « Type de nom en clair » of the COG (INSEE): how a name takes its article. https://www.insee.fr/fr/information/2560684
 OF = {
@@ -62,6 +63,7 @@ KINDS = {
     "index": "rapport de sommes pondérées",
     "growth": "taux annuel moyen d’évolution",
     "median": "médiane des communes",
+    "maximum": "plus forte valeur des communes",
     "derived": "calcul propre",
 }
 
@@ -73,6 +75,7 @@ ZONE_TYPES = {
     "cls": "CLS",
     "departement": "département",
     "region": "région",
+    "similar": "territoires similaires",
     "france": "France",
 }
 
@@ -131,7 +134,10 @@ def with_article(of_name: str) -> str:
 
 def against(zone_type: str, name: str, of_name: str) -> str:
     """The zone after « que »: « la région », « la Meuse », « le département Isère », « la France »."""
-    known = {"region": "la région", "france": "la France", "epci": "l’intercommunalité"}
+    known = {
+        "region": "la région", "france": "la France", "epci": "l’intercommunalité",
+        "similar": "les territoires similaires",
+    }  # fmt: skip
     return known.get(zone_type) or (with_article(of_name) if zone_type == "departement" else name)
 
 
@@ -141,17 +147,20 @@ def sentence(text: str) -> str:
     return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
 
 
-def comparison_words(verdict: str, value: float, benchmark: float, *, unit: str, decimals: int, than: str = "") -> str:
+def comparison_words(
+    verdict: str, value: float, benchmark: float, *, unit: str, decimals: int, than: str = "", brief: bool = False
+) -> str:
     """« plus défavorable que la région »; without a test, the plain gap: « 12 % de plus que la région (sans test) ».
 
-    Gaps of percentages are in points, of other units in % of the benchmark. Without `than`, the words for a column
-    whose header names the benchmark.
+    Gaps of percentages are in points, of other units in % of the benchmark. `brief`: the words for a column whose
+    header names the benchmark and where a hollow mark says that nothing was tested.
     """
     if verdict in ("worse", "better"):
         return f"{VERDICTS[verdict]}{_que(than)}"
     if verdict == "similar":
         return f"comparable {to(than)}" if than else "comparable"
-    return f"{gap_words(value, benchmark, unit=unit, decimals=decimals, than=than)} (sans test)"
+    gap = gap_words(value, benchmark, unit=unit, decimals=decimals, than=than)
+    return gap if brief else f"{gap} (sans test)"
 
 
 def gap_words(value: float, benchmark: float, *, unit: str, decimals: int, than: str = "") -> str:
@@ -196,25 +205,43 @@ PEERS = {
     "departement": "départements",
 }
 
-
 UNTELLING = 0.8
 """Share of the ranks that an interval may allow before the rank is not worth a word."""
 
-
-def read_out(observatory: pd.DataFrame, peers: str) -> dict[str, tuple[str, ...]]:
-    """indicator -> what the observatory says of its figure: rank in France, inequality inside."""
-    return {
-        row["indicator_id"]: tuple(
-            text
-            for text in (_rank_words(row, "departement" if row["zone_name"] else peers), _inside_words(row))
-            if text
-        )
-        for row in observatory.to_dict("records")
-    }
+ARROWS = {"rising": "↑", "falling": "↓", "stable": "→"}
+MOVES = {"rising": "hausse", "falling": "baisse", "stable": "stable"}
+COURSES = {"improving": "favorable", "worsening": "défavorable"}
+TESTS = {"chi2": "test du khi-deux de tendance", "mann_kendall": "test de Mann-Kendall"}
 
 
-def _rank_words(row: dict, peers: str) -> str:
-    """« Rang en France : 412e sur 1 255 intercommunalités, de la plus à la moins favorable (entre …). »
+def trend_of(row: Mapping, unit: str, decimals: int) -> Trend | None:
+    """How a figure moved, from a row of the observatory; None under two vintages."""
+    if pd.isna(row["trend_from"]):
+        return None
+    start, end, change = row["trend_from"], row["trend_to"], row["change"]
+    first, last = (french.quantity(row[name], unit, decimals) for name in ("trend_first", "value"))
+    gap = round(row["value"], decimals) - round(row["trend_first"], decimals)
+    moved = change if change != "not_tested" else "stable" if gap == 0 else "rising" if gap > 0 else "falling"
+    course, test = row["trend"], TESTS.get(row["trend_test"], "")
+    said = COURSES.get(course, "stable" if moved == "stable" else f"en {MOVES[moved]}")
+    if change == "not_tested":
+        ending = " (sans test)"
+    elif change == "stable":
+        ending = f" ; l’écart peut venir du hasard ({test})"
+    else:
+        ending = f" ; une {MOVES[moved]} {COURSES.get(course, 'nette')}, que le hasard n’explique pas ({test})"
+    same = "inchangé" if moved == "stable" and change == "not_tested" else ""
+    return Trend(
+        arrow=ARROWS[moved],
+        words=said if change != "not_tested" else f"{same or said}, sans test",
+        years=f"{start}-{end}",
+        course=course,
+        sentence=f"Évolution : de {first} en {start} à {last} en {end}{ending}.",
+    )
+
+
+def rank_words(row: Mapping, peers: str) -> str:
+    """« Rang : 412e sur 1 255 intercommunalités de France, la 1re étant la plus favorable (entre …). »
 
     Nothing when the interval allows nearly every rank: such a rank would say nothing.
     """
@@ -223,23 +250,49 @@ def _rank_words(row: dict, peers: str) -> str:
     place, low, high = (math.floor(row[name]) for name in ("rank", "rank_low", "rank_high"))
     doubtful = pd.notna(row["ci_low"]) and low < high
     doubt = f" (entre la {ordinal(low)} et la {ordinal(high)} place, compte tenu de l’intervalle)" if doubtful else ""
-    order = "du plus au moins favorable" if peers == "departement" else "de la plus à la moins favorable"
-    where = row["zone_name"] or "Rang en France"
-    return f"{where} : {ordinal(place)} sur {french.number(row['ranked'])} {PEERS[peers]}, {order}{doubt}."
+    first = "le 1er étant le plus favorable" if peers == "departement" else "la 1re étant la plus favorable"
+    return (
+        f"Rang : {ordinal(place, peers)} sur {french.number(row['ranked'])} {PEERS[peers]} de France, {first}{doubt}."
+    )
 
 
-def ordinal(rank: int) -> str:
-    return f"{french.number(rank)}{'re' if rank == 1 else 'e'}"
+def brief_rank(row: Mapping) -> str:
+    """« 54e sur 101 », for a column of départements."""
+    return f"{ordinal(math.floor(row['rank']), 'departement')} sur {french.number(row['ranked'])}"
 
 
-def _inside_words(row: dict) -> str:
+def ordinal(rank: int, peers: str = "epci") -> str:
+    """« 1re », « 412e »; « 1er » among départements."""
+    return f"{french.number(rank)}{('er' if peers == 'departement' else 're') if rank == 1 else 'e'}"
+
+
+def inside_words(row: Mapping, unit: str, decimals: int) -> str:
+    """Which communes are worse off, and by how much from one end to the other; nothing when chance may explain it."""
     if not row["unequal"] or row["direction"] == "neutral":
         return ""
     worse = (row["sii"] > 0) == (row["direction"] == "higher_is_worse")
     return (
-        "À l’intérieur du territoire, les communes les plus défavorisées sont nettement "
-        f"{'moins' if worse else 'plus'} bien placées que les autres."
+        f"À l’intérieur du territoire, les communes les plus défavorisées sont {'moins' if worse else 'plus'} bien "
+        f"placées que les autres : {slope_words(row['sii'], unit, decimals)} de la moins à la plus défavorisée "
+        f"{french.interval(row['sii_low'], row['sii_high'], decimals)}."
     )
+
+
+def slope_words(slope: float, unit: str, decimals: int) -> str:
+    """A gap in the unit of the indicator, percentages in points: « +4,2 points »."""
+    amount = french.number(slope, decimals, sign=True)
+    if "%" in unit:
+        return f"{amount}{french.NO_BREAK}{'point' if abs(round(slope, decimals)) < 2 else 'points'}"
+    return f"{amount}{french.NO_BREAK}{unit}" if unit else amount
+
+
+def computed_words(method: str, method_note: str) -> str:
+    """What a computation of its own said of its value, without the words of the card and the names of methods."""
+    kind, *parts = re.split(r"(?<! ); ", method)
+    if kind != "derived":
+        return ""
+    note = method_note.strip().rstrip(".")
+    return "\u202f; ".join(part for part in parts if " " in part and part.rstrip(".") != note)
 
 
 def coverage_words(coverage: float) -> str:

@@ -8,14 +8,20 @@ import pandas as pd
 
 from diagnostics.catalog import Territory
 from diagnostics.errors import GeographyError
+from diagnostics.indicators.reading import SIMILAR_NAME, SIMILAR_TYPE, Around
 from diagnostics.reporting import narrative
 from diagnostics.reporting.model import Zone
 
 
 class Place:
-    """The territory among its zones: what it is made of, what it is compared with."""
+    """The territory among its zones: what it is made of, what it is compared with.
 
-    def __init__(self, territory: Territory, zones: pd.DataFrame, membership: pd.DataFrame) -> None:
+    `similar`: whether the territories of like structure, taken together, are one of its benchmarks.
+    """
+
+    def __init__(
+        self, territory: Territory, zones: pd.DataFrame, membership: pd.DataFrame, *, similar: bool = False
+    ) -> None:
         self.card = territory
         names = zones.assign(tncc=zones.get("tncc"))
         self._names = {
@@ -33,6 +39,8 @@ class Place:
             )
         parents = of_communes[of_communes["child_code"].isin(self.commune_codes)]
         self.parents = {t: sorted(set(codes)) for t, codes in parents.groupby("parent_type")["parent_code"]}
+        departements = parents[parents["parent_type"] == "departement"].sort_values("child_code")
+        self.departements = {code: tuple(rows) for code, rows in departements.groupby("parent_code")["child_code"]}
         inside = parents.groupby(["parent_type", "parent_code"])["child_code"].nunique()
         around = of_communes[of_communes["parent_type"] == "epci"]
         whole = around.groupby(["parent_type", "parent_code"])["child_code"].nunique()
@@ -53,6 +61,7 @@ class Place:
             *(self.zone("epci", code, "benchmark") for code in above),
             *(self.zone("departement", code, "benchmark") for code in self.parents.get("departement", [])),
             *(self.zone("region", code, "benchmark") for code in self.parents.get("region", [])),
+            *([self.similar] if similar else []),
             self.zone("france", "FR", "benchmark"),
         )
         self.communes = tuple(self.zone("commune", code, "commune") for code in sorted(self.commune_codes))
@@ -65,6 +74,10 @@ class Place:
             tuple(self.zone("iris", code, "iris") for code in sorted(iris)) if count == 1 and len(iris) > 1 else ()
         )
 
+    def name_of(self, zone_type: str, code: str) -> str:
+        """The name of any zone of France; its code when it has none."""
+        return self._names.get((zone_type, code), (code, None))[0]
+
     def zone(self, zone_type: str, code: str, role: str) -> Zone:
         # IRIS have no name in most files: the last four digits of their code tell them apart inside a commune.
         unnamed = f"IRIS {code[5:]}" if zone_type == "iris" else code
@@ -72,6 +85,24 @@ class Place:
         if zone_type == "france":
             name = "France"
         return Zone(zone_type, code, name, narrative.of(name, zone_type, tncc if isinstance(tncc, str) else None), role)
+
+    @property
+    def around(self) -> Around:
+        """What the territory is read against."""
+        return Around(
+            own=self.same,
+            members=[zone.key for zone in self.members],
+            benchmarks={zone.key: zone.name for zone in self.benchmarks},
+            main=self.main.key,
+            departements=self.departements,
+            peers=self.peers,
+            communes=sorted(self.commune_codes),
+        )
+
+    @property
+    def similar(self) -> Zone:
+        """The territories of like structure, taken together."""
+        return Zone(SIMILAR_TYPE, self.card.id, SIMILAR_NAME, "des territoires similaires", "benchmark")
 
     @property
     def peers(self) -> str:

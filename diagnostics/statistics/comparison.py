@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import special, stats
 from scipy.spatial import cKDTree
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics.inputs import check_confidence, columns, refuse, refuse_negative
 
+SERIES = 5
+"""Vintages of a published series under which its trend is not tested."""
 DIRECTIONS = ("higher_is_worse", "higher_is_better", "neutral")
 
 
@@ -93,7 +95,6 @@ def trend(
     check_confidence(confidence)
     if kind not in ("rate", "proportion"):
         raise StatisticsError(f"Nature « {kind} » inconnue : « rate » ou « proportion » est attendu.")
-    sense = _directions(direction, 1)[0]
     index, (period, count, total) = columns(
         period=table["period"], numerator=table["numerator"], denominator=table["denominator"]
     )
@@ -123,24 +124,63 @@ def trend(
     testable = (variance > 0).to_numpy()
     z = (sums["score"] / np.sqrt(variance.where(testable))).to_numpy()
     p_value = 2 * special.ndtr(-np.abs(z))
-    significant = testable & (p_value < 1 - confidence)
-    change = np.select([~testable, significant & (z > 0), significant], ["not_tested", "rising", "falling"], "stable")
-    good = {"higher_is_worse": "falling", "higher_is_better": "rising", "neutral": None}[sense]
-    moving = np.isin(change, ["rising", "falling"])
-    marker = np.where(moving, np.where(change == good, "improving", "worsening"), change)
+    slope = sums["score"] / sums["spread"].where(testable)
+    change = change_of(slope, p_value, 1 - confidence)
     return pd.DataFrame(
         {
             "periods": groups.size().reindex(zones, fill_value=0),
             "first": groups["value"].last().reindex(zones),
             "last": groups["value"].first().reindex(zones),
-            "slope": (sums["score"] / sums["spread"].where(testable)),
+            "slope": slope,
             "p_value": p_value,
             "change": change,
-            "trend": np.where(testable & (sense == "neutral"), "not_tested", marker),
+            "trend": trend_marker(change, direction),
             "method": f"chi2_trend_{kind}",
         },
         index=zones,
     )
+
+
+def series_trend(period, value) -> dict[str, float]:
+    """Mann-Kendall test of a published series without counts: `slope` (Theil-Sen, per year) and `p_value`.
+
+    Kendall's tau of the values against time, exact when no two are equal and the series is short; it asks nothing of
+    their distribution. Missing values are left out; under `SERIES` vintages nothing is tested (NaN): with four, even a
+    steady climb has one chance in twelve of being luck.
+    """
+    _, (year, level) = columns(period=period, value=value)
+    known = ~np.isnan(year) & ~np.isnan(level)
+    year, level = year[known], level[known]
+    if len(year) < SERIES:
+        return {"slope": np.nan, "p_value": np.nan}
+    if (level == level[0]).all():
+        return {"slope": 0.0, "p_value": 1.0}
+    return {
+        "slope": float(stats.theilslopes(level, year).slope),
+        "p_value": float(stats.kendalltau(year, level).pvalue),
+    }
+
+
+def change_of(slope, p_value, alpha: float = 0.05) -> np.ndarray:
+    """`rising | falling | stable | not_tested` from a slope and its p-value, adjusted or not; missing: not tested."""
+    index, (rise, chance) = columns(slope=slope, p_value=p_value)
+    refuse((chance < 0) | (chance > 1), index, lambda i: f"p = {chance[i]:g} n’est pas une probabilité.")
+    tested = ~np.isnan(rise) & ~np.isnan(chance)
+    moving = tested & (chance <= alpha)
+    conditions = [~tested, moving & (rise > 0), moving & (rise < 0)]
+    return np.select(conditions, ["not_tested", "rising", "falling"], "stable").astype(object)
+
+
+def trend_marker(change, direction) -> np.ndarray:
+    """A change read by the direction of the indicator: `improving | worsening | stable | not_tested`.
+
+    A neutral indicator moves without being better or worse for it: `not_tested`.
+    """
+    moved = np.asarray(change, dtype=object)
+    sense = _directions(direction, len(moved))
+    good = np.where(sense == "higher_is_worse", "falling", "rising")
+    marker = np.where(np.isin(moved, ["rising", "falling"]), np.where(moved == good, "improving", "worsening"), moved)
+    return np.where(sense == "neutral", "not_tested", marker).astype(object)
 
 
 def rank_within(value, ci_low, ci_high, direction: str) -> pd.DataFrame:

@@ -30,8 +30,12 @@ OPTIONAL = {
     "trend": "not_tested",
     "trend_from": None,
     "trend_to": None,
+    "trend_first": np.nan,
     "unequal": False,
     "sii": np.nan,
+    "sii_low": np.nan,
+    "sii_high": np.nan,
+    "peers": "des territoires comparables",
     "zone_name": "",
     "reserve": "",
 }
@@ -54,9 +58,9 @@ def points_of_vigilance(
     """Figures of one territory -> its points of vigilance, ranked within each axis (and `overall`).
 
     `rows`: one row per axis × indicator, with the columns of `REQUIRED`; those of `OPTIONAL` when known: `position`
-    (share of comparable zones that do better, 0 to 1), `trend`, `trend_from`, `trend_to` (years), `unequal` and `sii`
-    (from `deprivation.inequality`), `zone_name` (for `context`), `reserve` (from the card). `quantity`, `interval`
-    write numbers in French: `diagnostics.french.quantity` and `.interval`.
+    (share of the `peers` that do better, 0 to 1), `trend`, `trend_from`, `trend_to` (years), `trend_first` (value),
+    `unequal`, `sii`, `sii_low`, `sii_high` (from `deprivation.inequality`), `zone_name` (for `context`), `reserve`
+    (from the card). `quantity`, `interval` write numbers in French: `diagnostics.french.quantity` and `.interval`.
 
     Result: `axis, rank, overall, indicator_id, points, reasons` (words joined by ` + `), `gap` (relative distance to
     the benchmark), `sentence, reserve`. `limit` keeps the first of each axis. Empty when nothing stands out.
@@ -121,14 +125,37 @@ def _sentence(row: dict, quantity: Quantity, interval: Interval) -> str:
         reference = quantity(row["benchmark"], row["unit"], row["decimals"])
         parts.append(f"{firm}{side} de la référence ({row['benchmark_name']} : {reference})")
     if row["distant"]:
-        parts.append(f"moins favorable que dans {quantity(100 * row['position'], '%', 0)} des territoires comparables")
+        parts.append(f"moins favorable que dans {quantity(100 * row['position'], '%', 0)} {row['peers']}")
     if row["worsening"]:
-        years = [year for year in (row["trend_from"], row["trend_to"]) if not pd.isna(year)]
-        parts.append("évolution défavorable" + (f" de {years[0]} à {years[1]}" if len(years) == 2 else ""))
+        parts.append(_worsening(row, quantity))
     if row["unequal_inside"]:
-        parts.append("moins favorable dans les communes les plus défavorisées du territoire")
+        parts.append(_unequal(row, quantity, interval))
     head = f"{row['label']} : {shown}" + (f" {bounds}" if bounds else "")
     return f"{head}, {' ; '.join(parts)}."
+
+
+def _worsening(row: dict, quantity: Quantity) -> str:
+    """« évolution défavorable de 2016 (8,7 %) à 2022 »."""
+    if pd.isna(row["trend_from"]) or pd.isna(row["trend_to"]):
+        return "évolution défavorable"
+    before = "" if pd.isna(row["trend_first"]) else f" ({quantity(row['trend_first'], row['unit'], row['decimals'])})"
+    return f"évolution défavorable de {row['trend_from']}{before} à {row['trend_to']}"
+
+
+def _unequal(row: dict, quantity: Quantity, interval: Interval) -> str:
+    """« moins favorable dans les communes les plus défavorisées du territoire (écart estimé : 4,2 points […]) ».
+
+    The gap is given in absolute value: the words say which side is worse.
+    """
+    where = "moins favorable dans les communes les plus défavorisées du territoire"
+    if pd.isna(row["sii_low"]):
+        return where
+    low, high = sorted(abs(row[name]) for name in ("sii_low", "sii_high"))
+    gap, unit = abs(row["sii"]), row["unit"]
+    if "%" in unit:
+        unit = "point" if round(gap, row["decimals"]) < 2 else "points"
+    size = quantity(gap, unit, row["decimals"])
+    return f"{where} (écart estimé : {size} {interval(low, high, row['decimals'])})"
 
 
 def _reserve(row: dict) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 from report_frames import membership_table, source_use, value_row, values_table, zones_table
 
 from diagnostics.catalog import Catalog, Indicator, Source, Territory, Theme
+from diagnostics.indicators.reading import read_out
 from diagnostics.reporting import MapFile, Report, build_report
+from diagnostics.reporting.place import Place
 
 COMPUTED_ON = datetime.date(2026, 11, 22)
 HOSTILE = '<script>alert("x")</script>'
@@ -170,15 +173,22 @@ def map_file(tmp_path_factory) -> MapFile:
 
 @pytest.fixture(scope="session")
 def build(petr, catalog, zones, membership):
-    """`build_report` on the house's tables: give the values, and what a test wants otherwise."""
+    """`build_report` on the house's tables: give the values, and what a test wants otherwise.
 
-    def built(values, territory=petr, **other) -> Report:
+    `classes`: the class of deprivation of each commune, none unless given.
+    """
+
+    def built(values, territory=petr, classes=None, **other) -> Report:
         fields = {
             "zones": zones, "membership": membership, "sources": [source_use("insee_rp")],
             "maps": {}, "points_of_vigilance": None, "profile": "mirror",
             "computed_on": COMPUTED_ON,
         }  # fmt: skip
-        return build_report(territory, catalog, values, **(fields | other))
+        fields |= other
+        around = Place(territory, fields["zones"], fields["membership"]).around
+        classes = pd.Series(dtype=float) if classes is None else classes
+        reading = read_out(list(catalog.indicators.values()), fields["profile"], values, around, classes)
+        return build_report(territory, catalog, reading, **fields)
 
     return built
 
