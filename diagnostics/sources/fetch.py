@@ -57,6 +57,7 @@ from diagnostics.storage import PROJECT_ROOT, Storage, replacing
 
 PIP_SECONDS = 900
 ARRIVING = ".arriving"
+OURS = ("mirror://", "snapshot://")
 
 
 class RejectedError(SourceError):
@@ -150,6 +151,26 @@ def candidate(
 def raw_folder(source: Source, distribution: Distribution, storage: Storage) -> Path:
     """`raw/<dataset>/<vintage>/`."""
     return local(storage.raw) / source.id / vintage_slug(distribution.vintage)
+
+
+def dropped(
+    source: Source, distribution: Distribution, storage: Storage, served: Receipt | None = None
+) -> RawFile | None:
+    """The file that a person dropped for this distribution, read where it lies; None when none is there or awaited.
+
+    served: the receipt of what serves, given back as it is when it is that of this very file, unchanged. Nothing serves
+    a new one yet. Raises SourceError: nothing lies where a `manual://` address expects it, it is not of its kind, or a
+    line does not say where it comes from.
+    """
+    if isinstance(parse_address(source, distribution), Package) or distribution.address.startswith(OURS):
+        return None
+    file = _in_place(parse_address(source, distribution), source, distribution, storage, None)
+    if file is None:
+        return None
+    folder = raw_folder(source, distribution, storage)
+    if served is not None and folder / served.path == file and serves(served, folder, distribution):
+        return RawFile(file, served)
+    return _read_in_place(file, source, distribution)
 
 
 def manual_path(source: Source, name: str, storage: Storage) -> Path:

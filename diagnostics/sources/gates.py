@@ -29,9 +29,9 @@ from diagnostics.sources.fetch import (
     Progress,
     RejectedError,
     candidate,
+    dropped,
     fetch,
     locked,
-    manual_path,
     raw_folder,
 )
 from diagnostics.sources.history import write_counts
@@ -60,6 +60,10 @@ SIZE_MOVES = 0.25
 ROWS_MOVE = 0.10
 COMMUNE = re.compile(contract.CODE_PATTERNS["commune"])
 SHOWN = 10
+CLAUSES = {
+    "schema": "colonnes et codes", "unique_keys": "clés uniques", "forbidden_columns": "colonnes jumelles",
+    "range": "bornes", "control": "total de contrôle",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,15 +88,20 @@ def refresh(
 ) -> Outcome:
     """Ask the producer whether there is a newer file, and let it serve if it passes the gates.
 
-    Addresses that are not `https://`, and files dropped by hand, are simply fetched: a person put them there.
+    A file dropped by hand is held to its card alone: a person put it there, knowing the former one. What lies in a
+    package, the mirror or the snapshot is simply fetched.
     offline_ok: with a good file here, a producer who does not answer gives `unreachable` instead of an error.
     Raises SourceError when no file can serve in the end.
     """
     name = raw_name(source, distribution)
-    fixed = not isinstance(parse_address(source, distribution), WebAddress)
-    if fixed or manual_path(source, name, storage).is_file():
-        return Outcome("unchanged", fetch(source, distribution, storage, mirror=mirror), [])
     folder = raw_folder(source, distribution, storage)
+    with locked(source, name, storage):
+        receipt = read_receipt(receipt_path(folder, name))
+        drop = dropped(source, distribution, storage, receipt)
+        if drop is not None:
+            return _renew_drop(drop, source, distribution, storage)
+    if not isinstance(parse_address(source, distribution), WebAddress):
+        return Outcome("unchanged", fetch(source, distribution, storage, mirror=mirror), [])
     with locked(source, name, storage):
         receipt = read_receipt(receipt_path(folder, name))
         if receipt is None or not serves(receipt, folder, distribution):
@@ -124,7 +133,9 @@ def judge(
         low, high = distribution.rows
         detail = f"{_rows(candidate.rows)}, la fiche en attend de {french.number(low)} à {french.number(high)}"
         results.append(GateResult("lignes attendues", low <= candidate.rows <= high, detail))
-    results += [GateResult(f"fiche : {c.name}", c.passed, c.detail) for c in candidate.checks if c.name != "rows"]
+    results += [
+        GateResult(f"fiche : {_clause(c.name)}", c.passed, c.detail) for c in candidate.checks if c.name != "rows"
+    ]
     if previous is not None:
         results += [
             _moved("taille", "octets", previous.size, candidate.size, SIZE_MOVES),
@@ -202,24 +213,32 @@ def _renew(
     return _admit(new, served, source, distribution, storage)
 
 
+def _renew_drop(drop: RawFile, source: Source, distribution: Distribution, storage: Storage) -> Outcome:
+    """Let a file dropped by hand serve if it holds to its card. It stays where it was put, for a person to mend."""
+    folder, name = raw_folder(source, distribution, storage), raw_name(source, distribution)
+    standing = read_standing(folder, name)
+    serving = read_receipt(receipt_path(folder, name))
+    if serving == drop.receipt and standing is not None and standing.sha256 == drop.receipt.sha256:
+        return Outcome("unchanged", drop, [])
+    facts, _, results = _judged(drop, None, source, distribution, storage)
+    failed = [r for r in results if not r.passed]
+    if failed:
+        reasons = "".join(f"\n  - {r.name} : {r.detail}" for r in failed)
+        raise SourceError(
+            f"{place_of(source, distribution)} : le fichier déposé {drop.path} ne tient pas à sa fiche.{reasons}\n"
+            f"Le corriger sur place, ou corriger catalog/sources/{source.id}.yaml, puis relancer."
+        )
+    standing = Standing(sha256=drop.receipt.sha256, judged_at=datetime.now(UTC), facts=facts, results=results)
+    adopt(drop.receipt, folder, name, standing)
+    return Outcome("adopted", drop, results)
+
+
 def _admit(
     new: RawFile, served: RawFile | None, source: Source, distribution: Distribution, storage: Storage
 ) -> Outcome:
     """Judge a candidate for every distribution that reads the same file; adopt it or set it aside."""
     folder, name = raw_folder(source, distribution, storage), raw_name(source, distribution)
-    facts: dict[str, FileFacts] = {}
-    counts: dict[str, pd.DataFrame] = {}
-    results: list[GateResult] = []
-    for reader in _readers_of_same_file(source, distribution):
-        try:
-            facts[reader.id], counted = _measured(source, reader, new.path)
-            if counted is not None:
-                counts[reader.id] = counted
-        except SourceError as error:
-            results.append(GateResult("lecture", False, str(error)))
-            continue
-        previous, remark = _previous(source, reader, served, storage)
-        results += [*remark, *judge(previous, facts[reader.id], source, reader)]
+    facts, counts, results = _judged(new, served, source, distribution, storage)
     failed = [r for r in results if not r.passed]
     accepted = any(d.sha256 == new.receipt.sha256 for d in decisions(folder, name))
     if not failed or accepted:
@@ -233,6 +252,26 @@ def _admit(
     if served is None:
         raise SourceError(message)
     return Outcome("refused", served, results, f"{message} Le fichier précédent continue de servir.")
+
+
+def _judged(
+    new: RawFile, served: RawFile | None, source: Source, distribution: Distribution, storage: Storage
+) -> tuple[dict[str, FileFacts], dict[str, pd.DataFrame], list[GateResult]]:
+    """Facts and counts to keep, by distribution that reads the file, and what the gates say of it."""
+    facts: dict[str, FileFacts] = {}
+    counts: dict[str, pd.DataFrame] = {}
+    results: list[GateResult] = []
+    for reader in _readers_of_same_file(source, distribution):
+        try:
+            facts[reader.id], counted = _measured(source, reader, new.path)
+        except SourceError as error:
+            results.append(GateResult("lecture", False, str(error)))
+            continue
+        if counted is not None:
+            counts[reader.id] = counted
+        previous, remark = (None, []) if new.receipt.scheme == "manual" else _previous(source, reader, served, storage)
+        results += [*remark, *judge(previous, facts[reader.id], source, reader)]
+    return facts, counts, results
 
 
 def _refused(refusal: Refusal, source: Source, distribution: Distribution, folder: Path) -> str:
@@ -296,6 +335,12 @@ def _codes(table: pd.DataFrame) -> set[str]:
         if len(values) and all(isinstance(v, str) and COMMUNE.fullmatch(v) for v in values):
             return set(values)
     return set()
+
+
+def _clause(name: str) -> str:
+    """The clause of the contract, as a person reads it: names of clauses are fit for asset checks."""
+    kind, _, subject = name.partition("_")
+    return CLAUSES.get(name) or (f"{CLAUSES[kind]} ({subject})" if kind in CLAUSES else name)
 
 
 def _rows(count: int) -> str:

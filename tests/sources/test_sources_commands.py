@@ -109,6 +109,32 @@ def test_a_file_to_drop_has_a_template_and_says_where_it_is_awaited(shop):
     assert shop.run("fetch", "releve").exit_code == 0
 
 
+DROP = b"code;annee;pop;producer;obtained_on;reference\n55001;2024;%s;ARS;2026-03-31;lettre du 2 mars\n"
+
+
+def test_a_dropped_file_is_held_to_its_card_before_it_serves(shop):
+    place = shop.folder / "manual" / "releve" / "releve.csv"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(DROP % b"douze")
+    refused = shop.run("fetch", "releve")
+    assert refused.exit_code == SourceError.exit_code
+    for told in ("ne tient pas à sa fiche", "« douze »", str(place)):
+        assert told in " ".join(refused.stderr.split())
+    assert place.read_bytes() == DROP % b"douze"  # it stays where it was put
+
+    place.write_bytes(DROP % b"12")
+    done = shop.run("fetch", "releve")
+    assert (done.exit_code, "nouveau" in done.stdout) == (0, True)
+    line = next(line for line in shop.run("list").stdout.splitlines() if line.startswith("releve/d0"))
+    assert " 1 " in line  # rows
+    assert "/" in line.split("manual://")[0]  # gates
+    assert "inchangé" in shop.run("refresh", "releve").stdout
+
+    place.write_bytes(DROP % b"-")  # a later drop that is wrong does not serve, nor does the former any more
+    assert shop.run("refresh", "releve").exit_code == SourceError.exit_code
+    assert "–" in next(line for line in shop.run("list").stdout.splitlines() if line.startswith("releve/d0"))
+
+
 def test_a_dataset_that_is_downloaded_has_no_template(shop):
     done = shop.run("template", "essai")
     assert isinstance(done.exception, SourceError)
