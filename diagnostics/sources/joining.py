@@ -69,10 +69,17 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, table: pd.DataFram
 def _loaded(connection: duckdb.DuckDBPyConnection, joined: Joined, lines: str, place: str) -> Columns:
     """The table `loaded` that blocks read: the lines gathered, or one of each combination of `unique`."""
     columns = Columns.of(connection.table(lines), place)
-    kept = [quoted(columns.resolve(name, "unique").columns[0]) for name in joined.unique]
+    kept = [quoted(_column(columns, name, "unique")) for name in joined.unique]
     selected = f"DISTINCT {', '.join(kept)}" if kept else "*"
     connection.execute(f"CREATE TABLE loaded AS SELECT {selected} FROM {lines}")
     return Columns.of(connection.table("loaded"), place)
+
+
+def _column(columns: Columns, name: str, key: str) -> str:
+    """A column as it stands in the table. Raises SourceError, with the columns found, when it has vanished."""
+    if (found := columns.find(name)) is None:
+        raise columns.vanished(name, key)
+    return found
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ class _Join:
     def equal(self) -> CheckResult:
         """By equal keys; a blank key matches nothing."""
         resolved = [
-            (self.ours.resolve(a, f"key.{a}").columns[0], self.theirs.resolve(b, f"key.{a}").columns[0])
+            (_column(self.ours, a, f"key.{a}"), _column(self.theirs, b, f"key.{a}"))
             for a, b in self.match.key.items()
         ]
         mine = [numbers.stripped(f"a.{quoted(a)}") for a, _ in resolved]
@@ -123,7 +130,7 @@ class _Join:
     def inside(self) -> CheckResult:
         """By the outline that holds the point."""
         within = self.match.within
-        geometry = self.theirs.resolve(within.geometry, "within.geometry").columns[0]
+        geometry = _column(self.theirs, within.geometry, "within.geometry")
         found, near = self._outlines(geometry)
         self.connection.register("found", pd.DataFrame({"line": np.arange(len(found)), "outline": found}))
         lines = f"{self.lines} a JOIN found f ON f.line = a.rowid"
@@ -154,7 +161,7 @@ class _Join:
         """For each line, the `rowid` of the outline that holds its point, -1 for none; how many were only near it."""
         within = self.match.within
         x, y = (
-            numbers.number(numbers.stripped(self.ours.resolve(name, f"within.{key}").sql))
+            numbers.number(numbers.stripped(quoted(_column(self.ours, name, f"within.{key}"))))
             for key, name in (("longitude", within.longitude), ("latitude", within.latitude))
         )
         points = self.connection.execute(
@@ -195,7 +202,7 @@ class _Join:
         return "".join(f", b.{quoted(name)}" for name in brought)
 
     def _count(self, relation: str) -> int:
-        return self.connection.execute(f"SELECT count(*) FROM {relation}").fetchone()[0]
+        return self.connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0]
 
     def _told(self, remark: str, keys: list[str]) -> CheckResult:
         """What the step left out, in a sentence and at most 20 lines. Raises SourceError over the share allowed."""

@@ -46,7 +46,7 @@ def observations_of(
     source: Source, part: Distribution | Joined, columns: Columns, connection: duckdb.DuckDBPyConnection
 ) -> pd.DataFrame:
     """What the blocks of `part` say of the table `loaded`, whose columns are `columns`; `attrs["rows"]`: its lines."""
-    (rows,) = connection.execute("SELECT count(*) FROM loaded").fetchone()
+    ((rows,),) = connection.execute("SELECT count(*) FROM loaded").fetchall()
     reader = BlockReader(source, part, columns, run=lambda sql: connection.execute(sql).fetchall())
     selects = [
         reader.observations(block, geo, f"block_{i}_{j}")

@@ -13,13 +13,16 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
+import py7zr
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
 
+from diagnostics.catalog import load_catalog
 from diagnostics.catalog.models import Distribution, Source
 from diagnostics.sources.manual import PROVENANCE
 
+CATALOG = load_catalog()
 #: Pivot communes, their people, and who holds them. Paris is published by arrondissements or whole, by source.
 PEOPLE = {"54099": 8_000, "54395": 104_000, "54431": 14_000, "57463": 120_000, "75056": 2_100_000, "97105": 10_000}
 DISTRICTS = {"75101": 1_000_000, "75102": 1_100_000}
@@ -258,6 +261,10 @@ def legacy(member: str, columns: dict[str, float]) -> Callable[[], bytes]:
     return lambda: zipped(**{member: csv(["CODGEO", *columns], rows), f"meta_{member}": csv(["COD_VAR"], [["x"]])})
 
 
+ACCESS_TYPES = ["D265", "D307", "D106", "D277", "D279", "D302", "D266", "D270", "D276", "D272", "D269", "D101", "D107",
+                "D111", "D274", "D102"]  # fmt: skip
+
+
 def access(region: str) -> Callable[[], bytes]:
     """One line per grid square and nearest facility of each type; several squares of one commune."""
     codes = [c for c in PEOPLE if REGION[departement(c)] == region] or ["38185"]
@@ -267,7 +274,8 @@ def access(region: str) -> Callable[[], bytes]:
             {"idSrc": f"{c}{square}", "X": 4e6, "Y": 2.9e6, "depcom": c, "dep": c[:2], "reg": region,
              "iris": f"{c}0101", "domaine": "D", "typeeq_id": kind, "distance": 900.0, "deuclidienne": 700.0,
              "duree": minutes * square, "pop": 100.0 * square}
-            for c in codes for square in (1, 3) for kind, minutes in (("D265", 4.0), ("D307", 5.0), ("D106", 12.0))
+            for c in codes for square in (1, 3)
+            for kind, minutes in {**dict.fromkeys(ACCESS_TYPES, 9.0), "D265": 4.0, "D307": 5.0, "D106": 12.0}.items()
         ]  # fmt: skip
         held = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows), held)
@@ -399,7 +407,8 @@ def finess() -> bytes:
         "sourcecoordet",
         "datemajcoord",
     ]
-    kinds = ["620", "627", "603", "124", "156", "189", "223", "268", "197", "178", "500", "500", "101"]
+    kinds = ["620", "627", "603", "604", "124", "156", "189", "223", "228", "268", "197", "178", "500", "500", "101",
+             "202", "354", "183", "255"]  # fmt: skip
     places = [("54", "395"), ("54", "431"), ("75", "056"), ("971", "05"), ("9A", "105")]
     rows = []
     for i, (dep, commune) in enumerate(places):
@@ -411,42 +420,38 @@ def finess() -> bytes:
     return csv(header, rows)
 
 
+CAPACITY_COLUMNS = [
+    "nofinesset", "de", "libde", "ta", "libta", "client", "libclient", "sourceinfo", "capinstot", "capinstm",
+    "capinstf", "capinsthab", "ageminiinst", "agemaxiinst", "indsupinst", "datederinst", "datepremautor", "capautot",
+    "capautm", "capautf", "capauthab", "ageminiaut", "agemaxiaut", "indsupaut", "dateautor", "datemajaut",
+    "datemajinst",
+]  # fmt: skip
+
+
+def finess_number(place: int, kind: str) -> str:
+    """The FINESS number that `finess` gives to the first establishment of a kind in its n-th place."""
+    kinds = [line.split(";")[17] for line in finess().decode().splitlines()[1:]]
+    first = kinds.index(kind)
+    return f"54{place:03d}{first:04d}"
+
+
 def finess_capacities() -> bytes:
-    """No header, latin-1, each line says its section; a closed installation (`O`) does not count."""
-    columns = [
-        "nofinesset",
-        "de",
-        "libde",
-        "ta",
-        "libta",
-        "client",
-        "libclient",
-        "sourceinfo",
-        "capinstot",
-        "capinstm",
-        "capinstf",
-        "capinsthab",
-        "ageminiinst",
-        "agemaxiinst",
-        "indsupinst",
-        "datederinst",
-        "datepremautor",
-        "capautot",
-        "capautm",
-        "capautf",
-        "capauthab",
-        "ageminiaut",
-        "agemaxiaut",
-        "indsupaut",
-        "dateautor",
-        "datemajaut",
-        "datemajinst",
-    ]
+    """No header, latin-1, each line says its section; a closed installation (`O`) does not count, nor does what is no
+    permanent stay in an Ehpad (day care); one installation whose establishment left the directory."""
+    nancy = {kind: finess_number(0, kind) for kind in ("500", "202", "354", "183", "255")}
+    installed = [
+        (nancy["500"], "924", "11", "80", "N"), (nancy["500"], "924", "11", "12", ""),
+        (nancy["500"], "924", "21", "6", "N"), (finess_number(1, "500"), "924", "11", "45", "O"),
+        (nancy["202"], "925", "18", "40", "N"), (nancy["354"], "358", "16", "60", "N"),
+        (nancy["183"], "901", "13", "30", "N"), (nancy["255"], "917", "11", "", "N"),
+        (nancy["255"], "918", "11", "20", "N"),
+        *([(nancy["202"], "927", "18", "1", "N")] * 60), ("999999999", "924", "11", "70", "N"),
+    ]  # fmt: skip
     lines = ["finess;etalab;93;2026-03-11", "structureet;540001111;x"]
-    for et, closed in (("540001111", ""), ("540002222", "O")):
-        cells = dict.fromkeys(columns, "") | {
-            "nofinesset": et, "de": "924", "libde": "Hébergement", "ta": "11", "client": "711", "capinstot": "80",
-            "indsupinst": closed,
+    for number, discipline, activity, places, closed in installed:
+        cells = dict.fromkeys(CAPACITY_COLUMNS, "") | {
+            "nofinesset": number, "de": discipline, "libde": "Hébergement", "ta": activity, "client": "711",
+            "capinstot": places, "indsupinst": closed,
         }  # fmt: skip
         lines.append(";".join(["equipementsocial", *cells.values()]))
     return ("\n".join(lines) + "\n").encode("latin-1")
@@ -459,7 +464,7 @@ def ameli(columns: Sequence[str], rows: Iterable[Sequence]) -> Callable[[], byte
 
 def pathologies() -> bytes:
     names = ["Diabète", "Maladies cardioneurovasculaires", "Cancers", "Maladies psychiatriques",
-             "Maladies respiratoires chroniques (hors mucoviscidose)",
+             "Maladies respiratoires chroniques (hors mucoviscidose)", "Insuffisance rénale chronique terminale",
              "Traitements psychotropes (hors pathologies)"]  # fmt: skip
     header = ["annee", "patho_niv1", "patho_niv2", "patho_niv3", "top", "cla_age_5", "sexe", "region", "dept", "ntop",
               "npop", "prev", "niveau_prioritaire"]  # fmt: skip
@@ -471,6 +476,11 @@ def pathologies() -> bytes:
             rows.append(["2024", name, "", "", "TOP", "tsage", "9", region, dept, cases, people, 6.61, "1"])
             rows.append(["2024", name, "", "", "TOP", "60-64", "1", region, dept, "", people // 20, "", "1"])
             rows.append(["2024", name, "Détail", "", "TOP", "tsage", "9", region, dept, 12, people, 0.1, "2"])
+    for region, dept, people in places:
+        dementia = ["Maladies neurologiques", "Démences (dont maladie d'Alzheimer)", ""]
+        rows.append(["2024", *dementia, "TOP", "tsage", "9", region, dept, people // 90, people, 1.1, "2"])
+        rows.append(["2024", "Affections de longue durée", "ALD", "Toutes", "ALD_CAT_CAT", "tsage", "9", region, dept,
+                     people // 5, people, 20, "3"])  # fmt: skip
     return ods(header, rows)
 
 
@@ -507,32 +517,119 @@ def caf() -> bytes:
 
 def accidents(key: str) -> Callable[[], bytes]:
     header = [key, "jour", "mois", "an", "hrmn", "lum", "dep", "com", "agg", "int", "atm", "col", "adr", "lat", "long"]
-    row = ["202400001", 1, 3, 2024, "17:40", 1, "54", "54395", 2, 1, 1, 3, "RUE", "48,6900", "6,1800"]
-    return lambda: csv([f'"{name}"' for name in header], [[f'"{cell}"' for cell in row]])
+    rows = [
+        ["202400001", 1, 3, 2024, "17:40", 1, "54", "54395", 2, 1, 1, 3, "RUE", "48,6900", "6,1800"],
+        ["202400002", 2, 3, 2024, "08:05", 1, "57", "57463", 2, 1, 1, 3, "RUE", "49,1200", "6,1700"],
+        ["202400003", 2, 3, 2024, "08:05", 1, "54", "", 2, 1, 1, 3, "AUTOROUTE", "48,7", "6,1"],
+    ]
+    return lambda: csv([f'"{name}"' for name in header], [[f'"{cell}"' for cell in row] for row in rows])
 
 
 def road_users() -> bytes:
+    """Four persons in the first accident, 250 unhurt ones in the second, one whose accident has no commune."""
     header = ["Num_Acc", "id_usager", "id_vehicule", "num_veh", "place", "catu", "grav", "sexe", "an_nais"]
-    return csv(header, [["202400001", "1", "2", "A01", 1, 1, grav, 1, 1980] for grav in (1, 2, 3, 4)])
+    rows = [["202400001", "1", "2", "A01", 1, 1, grav, 1, 1980] for grav in (1, 2, 3, 4)]
+    rows += [["202400002", "1", "2", "A01", 1, 1, " -1" if i else 3, 1, 1980] for i in range(250)]
+    return csv(header, [*rows, ["202400003", "9", "9", "A01", 1, 1, 3, 1, 1980]])
 
 
 def sise_eaux() -> bytes:
-    samples = csv(
-        ["cddept", "cdreseau", "inseecommuneprinc", "nomcommuneprinc", "referenceprel", "dateprel",
-         "plvconformitebacterio", "plvconformitechimique"],
-        [["054", "054000001", "54395", "NANCY", "05400000001", "2025-01-06", "C", "C"]], ",",
-    )  # fmt: skip
-    networks = csv(["inseecommune", "nomcommune", "quartier", "cdreseau", "nomreseau", "debutalim"],
-                   [["54395", "NANCY", "-", "054000001", "NANCY", "2010-09-07"]], ",")  # fmt: skip
-    return zipped(**{"DIS_PLV_2025.txt": samples, "DIS_COM_UDI_2025.txt": networks, "DIS_RESULT_2025.txt": b"a,b\r\n"})
+    """Quoted, commas. Nancy has two networks, one of them shared with Pont-à-Mousson; a sample of both networks stands
+    on two lines; a network that no commune has any more; below the limit of quantification the figure is 0."""
+    plv = ["cddept", "cdreseau", "inseecommuneprinc", "nomcommuneprinc", "cdreseauamont", "nomreseauamont",
+           "pourcentdebit", "referenceprel", "dateprel", "heureprel", "conclusionprel", "ugelib", "distrlib", "moalib",
+           "plvconformitebacterio", "plvconformitechimique", "plvconformitereferencebact",
+           "plvconformitereferencechim"]  # fmt: skip
+    taken = [("A", "P1", "C", "C"), ("B", "P1", "C", "C"), ("B", "P2", "N", "S"), ("B", "P3", "C", "D"),
+             *(("A", f"Q{i}", "S", "S") for i in range(20)), ("Z", "P9", "N", "N")]  # fmt: skip
+    samples = [
+        ["054", f"054{network}", "54395", "NANCY, VILLE", "", "", "", sample, "2025-01-06", "09h10", "Eau",
+         "", "", "", bacterio, chemical, "C", "C"]
+        for network, sample, bacterio, chemical in taken
+    ]  # fmt: skip
+    networks = [["54395", "NANCY", "-", "054A", "NANCY", "2010-09-07"],
+                ["54395", "NANCY", "NORD", "054B", "PLATEAU", "2010-09-07"],
+                ["54395", "NANCY", "SUD", "054B", "PLATEAU", "2010-09-07"],
+                ["54431", "PONT-A-MOUSSON", "-", "054B", "PLATEAU", "2010-09-07"]]  # fmt: skip
+    result = ["cddept", "referenceprel", "cdparametresiseeaux", "cdparametre", "libmajparametre", "libminparametre",
+              "libwebparametre", "qualitparam", "insituana", "rqana", "cdunitereferencesiseeaux", "cdunitereference",
+              "limitequal", "refqual", "valtraduite", "casparam", "referenceanl"]  # fmt: skip
+    found = [("P1", "NO3", "20", "20.000000"), ("P2", "NO3", "<1,0", "0"), ("P3", "NO3", "40", "40"),
+             ("P2", "PESTOT", "0,7", "0.7"), ("P1", "PESTOT", "<0,1", "0"), ("P3", "SPFAS", "0,12", "0.12"),
+             ("P1", "PH", "7,5", "7.5"), *(("P1", "NO3", "20", "20") for _ in range(20))]  # fmt: skip
+    results = [
+        ["054", sample, parameter, "1340", parameter, parameter, "", "N", "L", read, "mg/L", "162", "<=50 mg/L", "",
+         value, "", f"ANL-{n}"]
+        for n, (sample, parameter, read, value) in enumerate(found)
+    ]  # fmt: skip
+
+    def text(header: Sequence[str], rows: Sequence[Sequence]) -> bytes:
+        return csv(header, [[f'"{cell}"' for cell in row] for row in rows], ",")
+
+    return zipped(**{
+        "DIS_PLV_2025.txt": text(plv, samples),
+        "DIS_COM_UDI_2025.txt": text(["inseecommune", "nomcommune", "quartier", "cdreseau", "nomreseau", "debutalim"],
+                                     networks),
+        "DIS_RESULT_2025.txt": text(result, results),
+    })  # fmt: skip
 
 
 def geodae() -> bytes:
     header = ["gid", "c_nom", "c_lat_coor1", "c_long_coor1", "c_com_cp", "c_com_nom", "c_acc", "c_acc_lib", "c_disp_j",
               "c_disp_h", "c_etat_fonct"]  # fmt: skip
-    rows = [[1, '"DAE, mairie"', 48.69, 6.18, "54000", "NANCY", "Extérieur", "t", "{7j/7}", "{24h/24}", state]
-            for state in ("En fonctionnement", "Hors service")]  # fmt: skip
+    devices = [
+        (48.69, 6.18, "t", "{7j/7}", "{24h/24}", "En fonctionnement"),
+        (48.69, 6.18, "t", "{7j/7}", "{24h/24}", "Hors service"),
+        (48.69, 6.19, "f", "{7j/7}", "{24h/24}", "En fonctionnement"),
+        (49.12, 6.17, "true", '"{7j/7,jours fériés}"', "{24h/24}", "En fonctionnement"),
+        *((49.12, 6.18, "t", '"{lundi,mardi}"', '"{heures ouvrables}"', "En fonctionnement") for _ in range(60)),
+        ("", "", "t", "{7j/7}", "{24h/24}", "En fonctionnement"),
+    ]
+    rows = [[n, '"DAE, mairie"', lat, lon, "54000", "NANCY", "Extérieur", free, days, hours, state]
+            for n, (lat, lon, free, days, hours, state) in enumerate(devices)]  # fmt: skip
     return csv(header, rows, ",")
+
+
+def sae() -> bytes:
+    """A 7z archive of the tables of one year; the hospital of Nancy in two sites, one without a bed declared."""
+    hospitals = [["540023264", "CHRU DE NANCY", "54", "44", "54395"], ["540000080", "CLINIQUE", "54", "44", "54395"],
+                 ["570005165", "CHR METZ", "57", "44", "57463"]]  # fmt: skip
+    beds = [
+        ["MCO", 2023, "540023264", "CHRU DE NANCY", "540000007", 1200],
+        ["MCO", 2023, "540000080", "CLINIQUE", "540000007", ""],
+        ["MCO", 2023, "570005165", "CHR METZ", "5700", 800],
+    ]
+    folder = "SAE 2023/Bases CSV"
+    return seven_zipped({
+        f"{folder}/ID_2023r.csv": csv(["fi", "rs", "dep", "reg", "COMINSEE"], hospitals),
+        f"{folder}/MCO_2023r.csv": csv(["BOR", "AN", "FI", "RS", "FI_EJ", "LIT_MCO"], beds),
+    })  # fmt: skip
+
+
+def seven_zipped(members: dict[str, bytes]) -> bytes:
+    held = io.BytesIO()
+    with py7zr.SevenZipFile(held, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(content, name)
+    return held.getvalue()
+
+
+def social_aid() -> bytes:
+    """A DREES workbook: titles, the header on the sixth line, totals under the départements; Corsica in one."""
+    head = [["Tab1-pa"], ["Bénéficiaires de l’aide sociale aux personnes âgées"], [], ["Champ"], []]
+    rows = [["Code région", "Code département", "Département", "APA (1)"], [44, "54", "Meurthe-et-Moselle", 13_969],
+            [44, "57", "Moselle", 19_312], [94, "20", "Corse", 10_802], ["", "TOTAL", "France", 1_318_168]]  # fmt: skip
+    return workbook({"Lisez-moi": [["DREES"]], "Tab1-pa": [*head, *rows]})
+
+
+def estimated_populations() -> bytes:
+    """An Insee workbook, one sheet a year: two lines of header, the ages three times (both sexes, men, women)."""
+    ages = [f"{a} à {a + 4} ans" for a in range(0, 95, 5)] + ["95 ans et plus", "Total"]
+    rows = [
+        [dep, name, *([1000] * 20 + [20_000]) * 3] for dep, name in (("54", "Meurthe-et-Moselle"), ("57", "Moselle"))
+    ]
+    head = [["Estimation de population"], ["Année 2021"], [], ["Départements", "", "Ensemble"], ["", "", *ages * 3]]
+    return workbook({"À savoir": [["Insee"]], "2021": [*head, *rows, ["France métropolitaine", "", 1]], "2020": head})
 
 
 # --- the files -------------------------------------------------------------------------------------------------------
@@ -551,6 +648,17 @@ def ameli_ages() -> bytes:
     ])  # fmt: skip
 
 
+def ameli_densities() -> bytes:
+    card = CATALOG.sources["cnam_demographie_2024"].of_profile("official")[0]
+    names = dict.fromkeys(code for block in card.observations for code in block.values.values())
+    return ods(AGE_COLUMNS, [
+        [year, name, region, dep, age, label, sex, 120, 15.5]
+        for name in names for region, dep in AMELI_PLACES
+        for year, age, label, sex in (("2024", "99", "Tout âge", "tout sexe"), ("2024", "60", "60-64 ans", "tout sexe"),
+                                      ("2024", "99", "Tout âge", "hommes"), ("2023", "99", "Tout âge", "tout sexe"))
+    ])  # fmt: skip
+
+
 def ameli_sectors() -> bytes:
     header = ["annee", "profession_sante", "region", "departement", "secteur_conventionnel",
               "libelle_secteur_conventionnel", "effectif"]  # fmt: skip
@@ -558,6 +666,20 @@ def ameli_sectors() -> bytes:
     rows = [["2024", SPECIALISTS, r, d, *sector] for r, d in AMELI_PLACES for sector in sectors]
     rows[2][-1] = "NS"
     return ods(header, rows)
+
+
+ZONINGS = {
+    "nurse": "Zonage infirmiers", "dentist": "Zonage chirurgien-dentiste", "midwife": "Zonage sages-femmes",
+    "physio": "Zonage kinés", "speech": "Zonage orthophonistes",
+}  # fmt: skip
+
+
+def zoning(column: str) -> Callable[[], bytes]:
+    """An export of CartoSanté (two title lines, a BOM), the columns of provenance added by the person who drops it."""
+    levels = {"54099": "1_Tres_sous_dotee", "54395": "4_Tres_dotee"}
+    rows = [[code, "X", levels.get(code, "3_intermediaire")] for code in BY_DISTRICT]
+    rows += [["97701", "Saint-Barthélemy", "N/A - résultat non disponible"]]
+    return lambda: "\ufeffZonage conventionnel\r\nCartoSanté\r\n".encode() + drop(["Code", "Libellé", column], rows)
 
 
 FILES: dict[tuple[str, str], Callable[[], bytes]] = {
@@ -601,11 +723,18 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
     ("insee_bpe", "denombrement_2025"): facilities,
     ("insee_rp_legacy", "evol_struct_pop"): legacy(
         "base-cc-evol-struct-pop-2022.CSV", {"P22_POP": 1.0, "P22_POP7589": 0.08, "P22_POP90P": 0.015}),
+    ("insee_rp_legacy", "familles"): legacy(
+        "base-cc-coupl-fam-men-2022.CSV",
+        {"P22_POP80P": 0.06, "P22_POP80P_PSEUL": 0.03, "C22_FAM": 0.28, "C22_FAMMONO": 0.07}),
     ("insee_rp_legacy", "emploi"): legacy(
         "base-cc-emploi-pop-active-2022.CSV", {"P22_POP1564": 0.6, "P22_ACT1564": 0.45, "P22_CHOM1564": 0.05}),
     ("insee_acces_equipements", "region_44"): access("44"),
     ("insee_acces_equipements", "region_84"): access("84"),
     ("drees_apl", "gp_2024"): apl_of(
+        "médecins généralistes", "2022 pour la médecine générale", "Population standardisée",
+        **{"APL aux médecins généralistes de 65 ans ou moins": 2.75,
+           "APL aux médecins généralistes de 62 ans et moins": 2.5}),
+    ("drees_apl", "gp_2023_official"): apl_of(
         "médecins généralistes", "2022 pour la médecine générale", "Population standardisée",
         **{"APL aux médecins généralistes de 65 ans ou moins": 2.75,
            "APL aux médecins généralistes de 62 ans et moins": 2.5}),
@@ -619,6 +748,11 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
     ("ans_rpps", "personnes_activites"): rpps_of_the_world,
     ("ans_finess", "etablissements"): finess,
     ("ans_finess_capacites", "equipements"): finess_capacities,
+    ("drees_sae", "mco_2023"): sae,
+    ("drees_sae", "identite_2023"): sae,
+    ("drees_aide_sociale", "classeur_2020"): social_aid,
+    ("insee_estim_pop_dep", "classeur_2021"): estimated_populations,
+    ("cnam_demographie_2024", "portail"): ameli_densities,
     ("cnam_pathologies", "effectifs"): pathologies,
     ("cnam_demographie_age", "par_age"): ameli_ages,
     ("cnam_secteurs", "secteurs"): ameli_sectors,
@@ -626,6 +760,39 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
         ["annee", "region", "departement", "taux_patients_ald_sans_mt", "taux_patients_ald_sans_mt_integer"],
         [["2024", "44", "54", 4.2, 4.2], ["2024", "44", "57", "NC", 0], ["2024", "99", "999", 4.5, 4.5],
          ["2024", "44", "inconnu", 1, 1]]),
+    ("cnam_sas", "sas"): ameli(
+        ["annee", "region", "libelle_region", "departement", "libelle_departement", "taux_population_couverte",
+         "couvert", "taux_population_couverte_integer"],
+        [["2024", "44", "Grand Est", "54", "Meurthe-et-Moselle", "100", "oui", 100],
+         ["2024", "44", "Grand Est", "57", "Moselle", "87,5", "partiel", 87.5],
+         ["2024", "99", "FRANCE", "999", "FRANCE", "94,1", "", 94.1]]),
+    ("spf_gestes_auto_infliges", "departements"): lambda: ods(
+        ["annee", "num_departement", "libgeo", "reglib", "sexe", "classe_d_age", "taux_brut", "taux_standardise"],
+        [["2024", dep, "X", "Grand Est", sex, age, 150.2, rate]
+         for dep in ("54", "57") for sex in ("Hommes et Femmes", "Femmes", "Hommes")
+         for age, rate in (("Tous", 148.7), ("15-19 ans", ""))]),
+    ("lovac", "communes"): lambda: csv(
+        ["CODGEO_26", "LIBGEO_26", "pp_vacant_26", "pp_vacant_plus_2ans_26", "ff_pp_total_25", "pp_vacant_25",
+         "pp_vacant_plus_2ans_25"],
+        [[c, "Pont-à-Mousson", "s", "s", p // 2, p // 25, "s" if c == "54099" else p // 50] for c, p in PEOPLE.items()],
+        encoding="latin-1"),
+    ("men_ips_ecoles", "ecoles"): lambda: ods(
+        ["rentree_scolaire", "code_du_departement", "uai", "nom_de_l_etablissement", "code_insee_de_la_commune",
+         "nom_de_la_commune", "secteur", "ips"],
+        [[year, "054", f"054{n}A", "ECOLE", commune, "X", "public", ips]
+         for year in ("2023-2024", "2024-2025")
+         for n, (commune, ips) in enumerate([("54395", "90.0"), ("54395", "110.0"), ("54395", "NS"), ("54431", "104.5"),
+                                             ("54431", "")])]),
+    ("ssmsi_communes", "communes"): lambda: csv(
+        [f'"{name}"' for name in ("CODGEO_2026", "annee", "indicateur", "unite_de_compte", "nombre", "taux_pour_mille",
+                                  "est_diffuse", "insee_pop", "insee_pop_millesime", "insee_log", "insee_log_millesime",
+                                  "complement_info_nombre", "complement_info_taux")],
+        [[f'"{cell}"' for cell in (code, year, kind, "Victime", *figures)]
+         for code, people in BY_DISTRICT.items() for year in (2023, 2024, 2025)
+         for kind in ("Violences physiques intrafamiliales", "Cambriolages de logement")
+         for figures in [("NA", "NA", "ndiff", people, 2023, 10, 2022, "2.05", "1.1") if code == "54099" else
+                         (people // 500, "2.0", "diff", people, 2023, 10, 2022, "NA", "NA")]]),
+    **{("cartosante_zonage", f"{who}_depot"): zoning(column) for who, column in ZONINGS.items()},
     ("irsn_radon", "data_gouv"): radon,
     ("caf_communes", "communes"): caf,
     ("dares_defm_communes", "dares_communes"): lambda: ods(
@@ -639,6 +806,7 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
     ("onisr_baac", "caracteristiques_2020"): accidents("Num_Acc"),
     **{("onisr_baac", f"usagers_{year}"): road_users for year in range(2020, 2025)},
     ("sise_eaux", "prelevements_2025"): sise_eaux,
+    ("sise_eaux", "analyses_2025"): sise_eaux,
     ("sise_eaux", "reseaux_2025"): sise_eaux,
     ("geodae", "appareils"): geodae,
     ("georisques_gaspar", "catnat"): lambda: zipped(**{"catnat_gaspar.csv": csv(
@@ -671,8 +839,6 @@ def minimal(source: Source, distribution: Distribution) -> bytes:
     rows: list[dict[str, object]] = []
     if distribution.table is not None:
         rows.append(dict.fromkeys(distribution.table.values(), "x"))
-        if distribution.table_where and "NS" not in distribution.table_where:
-            rows[0]["c_etat_fonct"] = "En fonctionnement"
     for block in distribution.observations:
         codes = list(block.values.values()) if block.variable_column else [None]
         for geo in block.geo:
@@ -713,7 +879,7 @@ ZONES = {
 FILTERED: dict[str, dict[str, object]] = {
     "ademe_dpe": {"etiquette_dpe": "F"},
     "cnam_patientele": {"profession_sante": GPS},
-    "ssmsi_communes": {"est_diffuse": "diff"},
+    "cnam_ages_moyens": {"profession_sante": GPS},
 }
 
 

@@ -141,12 +141,6 @@ def test_finess_codes_of_overseas_communes(tmp_path):
     assert rows.to_dict() == {("54395", "2026"): 2, ("54431", "2026"): 2, ("75056", "2026"): 2, ("97105", "2026"): 4}
 
 
-def test_closed_places_do_not_count(tmp_path):
-    source = CATALOG.sources["ans_finess_capacites"]
-    table = read_table(source, source.distributions[0], written(source, source.distributions[0], tmp_path))
-    assert table[["nofinesset", "places"]].to_numpy().tolist() == [["540001111", "80"]]
-
-
 def test_radon_codes_recover_their_zeros(tmp_path):
     rows = observed("irsn_radon", "data_gouv", tmp_path).loc["radon_class"]["value"]
     assert rows["01001", "2018"] == 1
