@@ -18,6 +18,7 @@ from upath import UPath
 
 from diagnostics.catalog import Catalog, Profile
 from diagnostics.errors import DiagnosticError
+from diagnostics.indicators import patterns
 from diagnostics.products import dictionary
 from diagnostics.products.code_version import code_version
 from diagnostics.products.examples import EXAMPLES
@@ -88,23 +89,39 @@ def _patterns(db: duckdb.DuckDBPyConnection, workshop: Workshop) -> None:
     storage = workshop.storage
     looked = [t for t in sorted(workshop.catalog.territories) if workshop.is_current(f"patterns/{t}")]
     tables = {
-        "types": ([storage.types("zones")], dictionary.TYPES, "La classe de chaque commune et EPCI (exploratoire)."),
-        "type_classes": ([storage.types("classes")], dictionary.TYPE_CLASSES, "Les classes de la typologie."),
-        "type_profiles": ([storage.types("profile")], dictionary.TYPE_PROFILES, "Ce que chaque classe a de propre."),
+        "types": (
+            [storage.types("zones")],
+            patterns.TYPES,
+            dictionary.TYPES,
+            "La classe de chaque commune et EPCI (typologie exploratoire).",
+        ),
+        "type_classes": (
+            [storage.types("classes")],
+            patterns.CLASSES,
+            dictionary.TYPE_CLASSES,
+            "Les classes de la typologie.",
+        ),
+        "type_profiles": (
+            [storage.types("profile")],
+            patterns.PROFILE,
+            dictionary.TYPE_PROFILES,
+            "Ce que chaque classe a de propre.",
+        ),
         "concentrations": (
             [storage.patterns(territory) / "concentrations.parquet" for territory in looked],
+            patterns.CONCENTRATIONS,
             dictionary.CONCENTRATIONS,
             "Où se groupent les valeurs (LISA), dans chaque territoire et autour ; seulement ceux qui sont à jour.",
         ),
         "moran": (
             [storage.patterns(territory) / "moran.parquet" for territory in looked],
+            patterns.MORAN,
             dictionary.MORAN,
             "L’indice de Moran de chaque indicateur regardé, par territoire.",
         ),
     }
-    for name, (paths, columns, text) in tables.items():
-        frames = [pd.read_parquet(on_disk(path)) for path in paths]
-        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
+    for name, (paths, types, columns, text) in tables.items():
+        frame = typed([pd.read_parquet(on_disk(path)) for path in paths], types)
         db.register("frame", frame[list(columns)])
         db.execute(f"create table {name} as select * from frame")
         db.unregister("frame")
