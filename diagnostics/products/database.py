@@ -121,7 +121,7 @@ def _patterns(db: duckdb.DuckDBPyConnection, workshop: Workshop) -> None:
         ),
     }
     for name, (paths, types, columns, text) in tables.items():
-        frame = typed([pd.read_parquet(on_disk(path)) for path in paths], types)
+        frame = patterns.typed([pd.read_parquet(on_disk(path)) for path in paths], types)
         db.register("frame", frame[list(columns)])
         db.execute(f"create table {name} as select * from frame")
         db.unregister("frame")
