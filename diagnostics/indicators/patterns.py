@@ -28,14 +28,22 @@ TOUCHING = 500
 """Départements this near, in metres, are neighbours: outlines are generalised."""
 LEVELS = ("commune", "epci")
 
-CONCENTRATIONS = [
-    "territory_id", "indicator_id", "zone_type", "zone_code", "inside", "period", "standard", "lag", "local_i",
-    "p_value", "p_adjusted", "cluster",
-]  # fmt: skip
-MORAN = [
-    "territory_id", "indicator_id", "zone_type", "period", "morans_i", "expected", "p_value", "zones", "draws",
-    "departements", "reason",
-]  # fmt: skip
+CONCENTRATIONS = {
+    "territory_id": "str", "indicator_id": "str", "zone_type": "str", "zone_code": "str", "inside": "bool",
+    "period": "str", "standard": "float", "lag": "float", "local_i": "float", "p_value": "float",
+    "p_adjusted": "float", "cluster": "str",
+}  # fmt: skip
+MORAN = {
+    "territory_id": "str", "indicator_id": "str", "zone_type": "str", "period": "str", "morans_i": "float",
+    "expected": "float", "p_value": "float", "zones": "Int64", "draws": "Int64", "departements": "str",
+    "reason": "str",
+}  # fmt: skip
+
+
+def typed(frames: Sequence[pd.DataFrame], columns: Mapping[str, str]) -> pd.DataFrame:
+    """`frames` one after the other, in these columns and types; an empty table has them too."""
+    whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return whole.reindex(columns=list(columns)).astype(dict(columns))
 
 
 # --- concentrations --------------------------------------------------------------------------------------------------
@@ -113,11 +121,7 @@ def concentrations(
                 inside=ground.zones.isin(ground.own),
             )
         )
-    zones = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=CONCENTRATIONS)
-    return Concentrations(
-        zones[CONCENTRATIONS].astype({"inside": bool}),
-        pd.DataFrame(rows, columns=MORAN).astype({"zones": "Int64", "draws": "Int64"}),
-    )
+    return Concentrations(typed(found, CONCENTRATIONS), typed([pd.DataFrame(rows)], MORAN))
 
 
 def _looked_at(
@@ -171,11 +175,15 @@ ENOUGH = 0.5
 RESAMPLES = {"commune": 10, "epci": 50}
 """Draws of the stability: 24 000 communes move less from one to the next than 1 200 EPCI."""
 
-TYPES = ["zone_type", "zone_code", "class"]
-CLASSES = [
-    "zone_type", "class", "name", "description", "zones", "population", "stability", "stable", "variance", "variables",
-]  # fmt: skip
-PROFILE = ["zone_type", "class", "indicator_id", "period", "mean", "overall", "gap", "v_test"]
+TYPES = {"zone_type": "str", "zone_code": "str", "class": "Int64"}
+CLASSES = {
+    "zone_type": "str", "class": "Int64", "name": "str", "description": "str", "zones": "Int64", "population": "float",
+    "stability": "float", "stable": "bool", "variance": "float", "variables": "Int64",
+}  # fmt: skip
+PROFILE = {
+    "zone_type": "str", "class": "Int64", "indicator_id": "str", "period": "str", "mean": "float", "overall": "float",
+    "gap": "float", "v_test": "float",
+}  # fmt: skip
 NAMED_TRAITS, TOLD_TRAITS = 3, 5
 
 
@@ -198,12 +206,9 @@ def types_of_territory(catalog: Catalog, values: pd.DataFrame, population: str) 
     parts = [_types_of_level(catalog, values[values["zone_type"] == level], level, population) for level in LEVELS]
     made = [part for part in parts if part is not None]
     return Types(
-        *(
-            pd.concat([getattr(part, name) for part in made], ignore_index=True)[columns]
-            if made
-            else pd.DataFrame(columns=columns)
-            for name, columns in (("zones", TYPES), ("classes", CLASSES), ("profile", PROFILE))
-        )
+        zones=typed([part.zones for part in made], TYPES),
+        classes=typed([part.classes for part in made], CLASSES),
+        profile=typed([part.profile for part in made], PROFILE),
     )
 
 
