@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: diagnostic test install ui notebooks lint bench snapshot clean
+.PHONY: diagnostic test install ui notebooks lint bench snapshot deploy-proof clean
 
 diagnostic: $(STAMP)
 	@$(BIN)/diagnostic run $(TERRITORY) --profile $(PROFILE)
@@ -32,6 +32,11 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+
+# PostgreSQL, Redis, S3, two workers, one killed: same products as one process. Slow; `PROOF='--profile mirror'`.
+deploy-proof: $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[test,deploy]'
+	@$(BIN)/python -m deploy.proof $(PROOF)
 
 snapshot: $(STAMP)
 	@$(BIN)/diagnostic snapshot

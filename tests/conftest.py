@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
+from store import new_bucket, store
 from upath import UPath
 
 from diagnostics.catalog import load_catalog
@@ -28,6 +29,19 @@ def mirror() -> Path:
     if not (folder / "MANIFEST.csv").exists():
         pytest.skip("miroir de données ouvertes absent (DIAGNOSTIC_MIRROR ou ../shared/open-data)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """The variables that name an S3 server of this machine, which runs as long as the tests of this process."""
+    with store() as variables:
+        yield variables
+
+
+@pytest.fixture
+def bucket(s3_server) -> str:
+    """The address of an empty bucket of `s3_server`."""
+    return new_bucket()
 
 
 @pytest.fixture(scope="session")

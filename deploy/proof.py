@@ -1,0 +1,315 @@
+"""`make deploy-proof`: the whole shape of `deploy/`, really run on this machine, against one process on one disk.
+
+PostgreSQL and Redis from the system's packages and an S3 server from PyPI are started on loopback, on free ports, in a
+temporary folder. One process makes the figures and twenty territories on a disk. Then the daemon, two Celery workers
+and a backfill make them again in the S3 store, in the very same checkout and with `deploy/dagster.yaml` as it is; one
+worker is killed (SIGKILL, the whole process group) while it draws. The two sets of products must be the same. Every
+server is stopped by its own number, whatever happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = ("assets", "catalog", "deploy", "diagnostics", "pipelines", "snapshot", "pyproject.toml")
+POSTGRES_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+S3 = "from moto.server import main; main(['--host', '127.0.0.1', '--port', '{port}'])"
+FIGURES, DELIVERABLES = "indicateurs_france", "livrables_territoire"
+KILL_AFTER = 4
+"""Territories done before a worker is killed."""
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(prog="python -m deploy.proof", description=__doc__.splitlines()[0])
+    asked.add_argument("--profile", default="embedded", choices=["embedded", "mirror"])
+    asked.add_argument("--territories", type=int, default=20)
+    asked.add_argument("--indicators", type=int, default=1, help="indicators kept per axis: maps are what costs")
+    asked.add_argument("--minutes", type=int, default=60, help="given up after that long")
+    options = asked.parse_args()
+    needed = [shutil.which("redis-server"), *POSTGRES_BINARIES]
+    if len(needed) < 2 or needed[0] is None:
+        sys.exit("Il faut PostgreSQL et Redis : apt-get install postgresql redis-server")
+    with ExitStack() as stack:
+        # Not under the caller's own temporary folder: PostgreSQL runs as another user when this one is root.
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deploy-proof-")))
+        work.chmod(0o755)
+        return prove(work, options, stack, deadline=time.monotonic() + 60 * options.minutes)
+
+
+def prove(work: Path, options: argparse.Namespace, stack: ExitStack, deadline: float) -> int:
+    project = work / "project"
+    territories = copy_project(project, options.territories, options.indicators)
+    common = {k: v for k, v in os.environ.items() if not k.startswith(("DIAGNOSTIC_", "DAGSTER_", "AWS_"))}
+    common |= {
+        "PYTHONPATH": str(project), "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1",
+        "DIAGNOSTIC_PROFILE": options.profile, "DIAGNOSTIC_MIRROR": os.environ.get("DIAGNOSTIC_MIRROR", ""),
+    }  # fmt: skip
+    one = work / "one"
+    say(f"Une machine : {len(territories)} territoires, profil {options.profile}")
+    spent = on_one_machine(project, common | {"DIAGNOSTIC_DATA": str(one)}, territories, options.profile, deadline)
+
+    cluster = common | start_servers(work, stack)
+    cluster |= {
+        "DAGSTER_HOME": str(project / "deploy"), "DIAGNOSTIC_DATA": "s3://diagnostic/prod",
+        "DIAGNOSTIC_FILES": str(one), "DIAGNOSTIC_LOGS": str(work / "logs"),
+    }  # fmt: skip
+    os.environ.update(cluster)
+    sys.path.insert(0, str(project))
+    workers = {n: stack.enter_context(worker(n, project, cluster, work)) for n in (1, 2)}
+    daemon = ["-m", "dagster._daemon", "run", "-m", "pipelines.definitions"]
+    stack.enter_context(running(python(*daemon), project, cluster, work / "daemon.log"))
+
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter  # noqa: PLC0415
+
+    with DagsterInstance.get() as instance:
+
+        def runs(job: str, *statuses: DagsterRunStatus) -> list:
+            return instance.get_run_records(RunsFilter(job_name=job, statuses=statuses or None))
+
+        done = DagsterRunStatus.SUCCESS
+        say("Grappe : les indicateurs de la France")
+        command(project, cluster, "job", "launch", "-m", "pipelines.definitions", "-j", FIGURES)
+        wait(lambda: runs(FIGURES, done), deadline, "les indicateurs")
+        say("Grappe : rattrapage de tous les territoires")
+        command(
+            project, cluster, "job", "backfill", "-m", "pipelines.definitions", "-j", DELIVERABLES, "--all", "true",
+            "--noprompt",
+        )  # fmt: skip
+        wait(lambda: len(runs(DELIVERABLES, done)) >= min(KILL_AFTER, len(territories) - 2), deadline, "le début")
+        held = wait(lambda: held_by(instance, runs(DELIVERABLES, DagsterRunStatus.STARTED), 2), deadline, "une prise")
+        time.sleep(3)
+        os.killpg(workers[2].pid, signal.SIGKILL)
+        partition = held.tags["dagster/partition"]
+        say(f"Travailleur 2 tué pendant « {partition} », {len(runs(DELIVERABLES, done))} territoires faits")
+        wait(
+            lambda: {r.dagster_run.tags["dagster/partition"] for r in runs(DELIVERABLES, done)} == set(territories),
+            deadline, "tous les territoires",
+        )  # fmt: skip
+        failed = runs(DELIVERABLES, DagsterRunStatus.FAILURE)
+        lasted = [r.end_time - r.start_time for r in runs(DELIVERABLES, done)]
+        figures = runs(FIGURES, done)[0]
+        assert held.run_id in [r.dagster_run.run_id for r in failed], "the killed run was not declared failed"
+        assert {r.dagster_run.tags["dagster/partition"] for r in failed} == {partition}, "another run failed"
+    return judge(one, spent, figures.end_time - figures.start_time, lasted, territories)
+
+
+# --- the two ways ----------------------------------------------------------------------------------------------------
+
+
+def copy_project(target: Path, count: int, indicators: int) -> list[str]:
+    """The code as it is, with a catalogue of `count` territories cut from those of the house."""
+    for name in CODE:
+        source = ROOT / name
+        ignored = shutil.ignore_patterns("__pycache__", ".env")
+        shutil.copytree(source, target / name, ignore=ignored) if source.is_dir() else shutil.copy(source, target)
+    (target / "data").mkdir()
+    folder = target / "catalog" / "territories"
+    models = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yaml"))]
+    for path in folder.glob("*.yaml"):
+        path.unlink()
+    models = [model for model in models if len(model["communes"]) > 10]
+    axes = [
+        {"id": axis["id"], "title": axis["title"], "indicators": axis["indicators"][:indicators]}
+        for axis in models[0]["axes"]
+    ]
+    communes = [code for model in models for code in model["communes"]]
+    size = len(communes) // count
+    names = [f"essai-{n:02d}" for n in range(1, count + 1)]
+    for n, name in enumerate(names):
+        card = {
+            "id": name, "name": f"Essai {n + 1}", "kind": "free", "cog_year": models[0]["cog_year"],
+            "communes": communes[n * size : (n + 1) * size], "axes": axes, "source": "écrit par deploy/proof.py",
+        }  # fmt: skip
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(card, allow_unicode=True), encoding="utf-8")
+    return names
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of one process: on the clock, of processor."""
+
+    clock: float
+    processor: float
+
+
+def on_one_machine(project: Path, environment: dict, territories: list[str], profile: str, deadline: float) -> Spent:
+    home = project.parent / "home"
+    home.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", home)
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(
+        python("-m", "pipelines.cli", "run", *territories, "--profile", profile), cwd=project, check=True,
+        env=environment | {"DAGSTER_HOME": str(home)}, timeout=deadline - start, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+    return Spent(time.monotonic() - start, processor)
+
+
+def judge(one: Path, spent: Spent, figures: float, lasted: list[float], territories: list[str]) -> int:
+    from upath import UPath  # noqa: PLC0415
+
+    from diagnostics.products.sameness import compare  # noqa: PLC0415
+    from diagnostics.storage import Storage  # noqa: PLC0415
+    from diagnostics.workshop import Workshop  # noqa: PLC0415
+    from pipelines.run import stale_assets, stale_deliverables  # noqa: PLC0415
+
+    workshop = Workshop.from_environment()
+    stale = [*stale_assets(workshop), *(key for t in territories for key in stale_deliverables(workshop, t))]
+    remote = Storage.from_environment().processed
+    objects = [path for path in remote.rglob("*") if path.is_file()]
+    halves = [str(path) for path in objects if path.name.startswith(".")]
+    found = compare(UPath(one / "processed"), remote)
+    total = sum(path.stat().st_size for path in objects)
+    own = sum(path.stat().st_size for path in objects if "/territories/" in path.path)
+    say(f"Une machine : {spent.clock:.0f} s à l'horloge, {spent.processor:.0f} s de processeur")
+    say(f"Grappe : indicateurs en {figures:.0f} s, un territoire en {sum(lasted) / len(lasted):.1f} s en moyenne")
+    say(
+        f"Seau : {len(objects)} objets, {total / 1e6:.0f} Mo, dont {own / len(territories) / 1e6:.1f} Mo par territoire"
+    )
+    say(f"Identiques octet pour octet : {len(found.identical)} ; identiques aux dates près : {len(found.same)}")
+    say(f"Différents : {found.different or 'aucun'} ; absents : {found.absent or 'aucun'}")
+    say(f"À moitié écrits : {halves or 'aucun'} ; produits non à jour : {stale or 'aucun'}")
+    sound = found.holds and not stale and not halves
+    say("PREUVE FAITE" if sound else "ÉCHEC : les produits ne sont pas les mêmes")
+    return 0 if sound else 1
+
+
+def held_by(instance, records: list, number: int):
+    """The run that worker `number` is doing, if any."""
+    for record in records:
+        task = instance.run_launcher.celery.AsyncResult(record.dagster_run.tags["dagster-celery/task_id"])
+        if task.state == "STARTED" and task.info["hostname"].startswith(f"w{number}@"):
+            return record.dagster_run
+    return None
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+
+def start_servers(work: Path, stack: ExitStack) -> dict[str, str]:
+    """PostgreSQL, Redis and S3 on free ports of loopback; the variables that name them."""
+    postgres, redis, s3 = free_port(), free_port(), free_port()
+    stack.enter_context(postgresql(postgres, work, stack))
+    plain = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    serve = ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--dir", str(work)]
+    stack.enter_context(running(serve, work, plain, work / "redis.log"))
+    stack.enter_context(running(python("-c", S3.format(port=s3)), work, plain, work / "s3.log"))
+    for port in (postgres, redis, s3):
+        wait(lambda port=port: answers(port), time.monotonic() + 60, f"le port {port}")
+    variables = {
+        "DIAGNOSTIC_POSTGRES": f"postgresql://preuve@127.0.0.1:{postgres}/postgres",
+        "DIAGNOSTIC_REDIS": f"redis://127.0.0.1:{redis}/0",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "preuve", "AWS_SECRET_ACCESS_KEY": "preuve",
+    }  # fmt: skip
+    make_bucket = "from upath import UPath; UPath('s3://diagnostic').mkdir()"
+    subprocess.run(python("-c", make_bucket), env=os.environ | variables, check=True)
+    return variables
+
+
+@contextmanager
+def postgresql(port: int, work: Path, stack: ExitStack) -> Iterator[None]:
+    """A server of its own, which anyone of this machine may enter: it lives for minutes and holds nothing."""
+    binaries, root = POSTGRES_BINARIES[-1], os.geteuid() == 0
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deploy-proof-pg-")))
+    who = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
+    if root:
+        shutil.chown(folder, "postgres", "postgres")
+    data = folder / "data"
+    subprocess.run(
+        [binaries / "initdb", "--pgdata", data, "--username", "preuve", "--auth", "trust", "--encoding", "UTF8"],
+        check=True, stdout=subprocess.DEVNULL, cwd=folder, **who,
+    )  # fmt: skip
+    serve = [binaries / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+    with running(serve, folder, dict(os.environ), work / "postgres.log", stop=signal.SIGINT, **who):
+        yield
+
+
+@contextmanager
+def worker(number: int, project: Path, environment: dict, work: Path) -> Iterator[subprocess.Popen]:
+    serve = python(
+        "-m", "celery", "--app", "deploy.worker", "worker", "--concurrency", "1", "--queues", "dagster",
+        "--hostname", f"w{number}@%h", "--loglevel", "info",
+    )  # fmt: skip
+    own = environment | {"DIAGNOSTIC_CACHE": str(work / f"cache-{number}")}
+    with running(serve, project, own, work / f"worker-{number}.log") as process:
+        yield process
+
+
+@contextmanager
+def running(
+    command: list, folder: Path, environment: dict, log: Path, stop: signal.Signals = signal.SIGTERM, **who
+) -> Iterator[subprocess.Popen]:
+    """A server in a process group of its own until the block ends."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True, **who
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(stop)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def command(project: Path, environment: dict, *arguments: str) -> None:
+    done = subprocess.run(
+        python("-m", "dagster", *arguments), cwd=project, env=environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"dagster {' '.join(arguments)} :\n{done.stdout}{done.stderr}")
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait(condition: Callable, deadline: float, what: str):
+    """What `condition` gives as soon as it is true."""
+    while not (given := condition()):
+        if time.monotonic() > deadline:
+            sys.exit(f"Délai dépassé : {what}.")
+        time.sleep(0.5)
+    return given
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
