@@ -124,9 +124,11 @@ class _Count:
     def of(cls, group: Sequence[Shown], belongs: pd.DataFrame) -> _Count:
         rows = pd.concat([one.rows[one.rows["count"].notna()].assign(indicator=one.indicator) for one in group])
         status = rows.assign(shown=rows["published"]).groupby(ZONE)[["masked", "shown"]].any()
-        # What is withheld for want of coverage is no secret: nobody sees it, and nothing need protect it.
-        rows = rows[status["masked"].reindex(_zones(rows)).to_numpy() | rows["published"].to_numpy(dtype=bool)]
         finest = next((level for level in FINEST if (rows["zone_type"] == level).any()), None)
+        # A total withheld for want of coverage is no secret: nobody sees it, and nothing need protect it. A unit that
+        # is not shown still counts in the totals: it is held to be known.
+        seen = status["masked"].reindex(_zones(rows)).to_numpy() | rows["published"].to_numpy(dtype=bool)
+        rows = rows[seen | rows["zone_type"].isin(["iris", finest]).to_numpy()]
         units, inside = _units(rows, finest, belongs)
         pairs = pd.concat(
             [_members(rows[rows["indicator"] == one.indicator], finest, inside, belongs) for one in group],
@@ -139,7 +141,8 @@ class _Count:
         totals = totals.set_index(pd.MultiIndex.from_frame(totals[["zone_type", "name"]])).sort_index()
         pairs = pairs.merge(totals[["indicator", *ZONE, "name"]].reset_index(drop=True), on=["indicator", *ZONE])
         places = units.index.append(_zones(totals))
-        masked = status["masked"].astype(bool).reindex(places, fill_value=True).to_numpy()
+        # The rest of a commune is hidden from everyone and secret for nobody: it hides others, and needs no hiding.
+        masked = status["masked"].astype(bool).reindex(places, fill_value=False).to_numpy()
         return cls(
             ruled=any(one.ruled for one in group),
             values=units.set_axis(_named(units.index)),
@@ -193,7 +196,7 @@ def _units(rows: pd.DataFrame, finest: str | None, belongs: pd.DataFrame) -> tup
     of = belongs[(belongs["unit_type"] == "iris") & (belongs["zone_type"] == "commune")].set_index("unit_code")
     owner = pd.Series(of["zone_code"].reindex(iris.index.get_level_values("zone_code")).to_numpy(), index=iris.index)
     code = pd.Series(whole.index.get_level_values("zone_code"), index=whole.index)
-    gap = whole - code.map(iris.groupby(owner).sum())
+    gap = whole - code.map(iris.groupby(owner).sum()).astype(float)
     slack = 1e-6 * np.maximum(1, whole)
     divided = gap >= -slack
     left = gap[gap > slack]
