@@ -20,16 +20,9 @@ from diagnostics.cartography.atlas import Land, marks_of, spec_of, status_of
 from diagnostics.cartography.maps import alternative_text, choropleth, concentrations, typology
 from diagnostics.cartography.model import MapSpec
 from diagnostics.catalog import Catalog, Indicator
+from diagnostics.indicators.clusters import CLUSTER_WORDS, PLURAL, SINGULAR, told_clusters
 
-SINGULAR = {"commune": "commune", "epci": "intercommunalité"}
-PLURAL = {"commune": "communes", "epci": "intercommunalités"}
 GEOGRAPHY = {"commune": "communes au 1er janvier 2025", "epci": "intercommunalités"}
-CLUSTER_WORDS = {
-    "high_high": ("est dans une concentration de valeurs élevées", "sont dans une concentration de valeurs élevées"),
-    "low_low": ("est dans une concentration de valeurs faibles", "sont dans une concentration de valeurs faibles"),
-    "high_low": ("est plus élevée que ses voisines", "sont plus élevées que leurs voisines"),
-    "low_high": ("est plus faible que ses voisines", "sont plus faibles que leurs voisines"),
-}
 TYPES_TITLE = {
     "commune": "À quel type de communes ressemblent celles du territoire ?",
     "epci": "À quel type d’intercommunalités ressemblent celles du territoire ?",
@@ -106,19 +99,6 @@ def concentration_sheets(
         )
         alt = f"Carte : {spec.title}. {told}. Indice de Moran : {french.number(row.morans_i, 2)}."
         yield Sheet(f"concentrations-{row.indicator_id}", figure, alt)
-
-
-def told_clusters(clusters: pd.Series, level: str, where: str = "") -> str:
-    """« 12 communes sur 133 sont dans une concentration de valeurs élevées et 3 communes… », or that there is none."""
-    total, counts = len(clusters), clusters.value_counts()
-    said = []
-    for kind, words in CLUSTER_WORDS.items():
-        count = int(counts.get(kind, 0))
-        if count:
-            noun = f" {(PLURAL if count > 1 else SINGULAR)[level]}" if not said else ""
-            of_all = f" sur {french.number(total)}{where}" if not said and total > 1 else ""
-            said.append(f"{french.number(count)}{noun}{of_all} {words[count > 1]}")
-    return french.listing(said) or f"Aucune concentration significative parmi les {PLURAL[level]} du territoire"
 
 
 def _with_clusters(ground: gpd.GeoDataFrame, found: pd.DataFrame, rows: pd.DataFrame) -> gpd.GeoDataFrame:
