@@ -9,7 +9,10 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from diagnostics.reporting.patterns import Patterns
 
 Verdict = Literal["better", "similar", "worse", "not_compared"]
 Course = Literal["improving", "worsening", "stable", "not_tested"]
@@ -353,6 +356,7 @@ class Report:
     portrait: Section
     inequality: Inequality
     sections: tuple[Section, ...]
+    patterns: Patterns | None  # concentrations and types of territories; None when they were not looked for
     iris: tuple[Matrix, ...]
     unknown: tuple[Unknown, ...]
     sources: tuple[SourceNote, ...]
