@@ -38,6 +38,7 @@ from diagnostics.reporting.model import (
     Unknown,
     Vigilance,
 )
+from diagnostics.reporting.patterns import PatternTables, patterns_of
 from diagnostics.reporting.place import Place, zone_order
 from diagnostics.reporting.references import SourceNumbers
 from diagnostics.reporting.unknown import unknown_of
@@ -78,6 +79,7 @@ def build_report(
     profile: str,
     computed_on: datetime.date,
     outline_svg: str = "",
+    patterns: PatternTables | None = None,
 ) -> Report:
     """The report of one CLS.
 
@@ -86,7 +88,7 @@ def build_report(
 
     `zones`, `membership`: the public tables, all zones of France; `zones` may carry `tncc` (the COG's article
     code) so that « de l’Isère » is written as it should. `maps`: one map an indicator. `outline_svg`: the drawing of
-    the cover (see `outline.outline_svg`). Raises GeographyError when the territory has no commune in `membership`.
+    the cover (see `outline.outline_svg`); `patterns`: the concentrations, the types and their maps. Raises GeographyError when the territory has no commune in `membership`.
     """
     place = Place(territory, zones, membership, similar=len(reading.alike) > 0)
     facts = Facts(reading.values, place, catalog, profile, reading.compared)
@@ -123,6 +125,9 @@ def build_report(
         inequality=inequality_of(_of_territory(reading.table, place), blocks, len(place.communes)),
         portrait=_portrait([blocks[i] for i in portrait_ids if i in blocks], place),
         sections=_sections(territory, blocks, unknown, place, points_of_vigilance or ()),
+        patterns=patterns_of(patterns, place, catalog, numbers, datasets=_datasets(reading.values), first_map=map_number + 1)
+        if patterns
+        else None,
         iris=_iris(facts, place, blocks),
         unknown=tuple(unknown.values()),
         sources=numbers.notes(),
@@ -130,6 +135,12 @@ def build_report(
         figures=tuple(sorted(facts.all, key=lambda f: (f.indicator_id, *zone_order(f.zone), f.period))),
         dictionary=tuple(_term(i, catalog, profile) for i in facts.indicator_ids()),
     )
+
+
+def _datasets(values: pd.DataFrame) -> dict[str, list[str]]:
+    """indicator -> the datasets that its figures name."""
+    told = values.drop_duplicates("indicator_id").set_index("indicator_id")["dataset_ids"]
+    return {name: text.split(",") for name, text in told.items()}
 
 
 def _first_points(points: Sequence[Vigilance]) -> tuple[Vigilance, ...]:
