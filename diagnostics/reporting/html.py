@@ -34,6 +34,7 @@ def render_html(report: Report) -> str:
     """The page as text. Reads the PNG of each map; nothing else."""
     page = _environment().get_template("rapport.html.j2")
     paths = [block.map.png for block in report.blocks if block.map]
+    paths += [figure.png for figure in report.patterns.maps] if report.patterns else []
     # Pillow lets go of the interpreter while it works: two threads halve the wait.
     with ThreadPoolExecutor(2) as threads:
         images = dict(zip(paths, threads.map(screen_image, paths), strict=True))
