@@ -10,11 +10,13 @@ import duckdb
 import pandas as pd
 
 from assets.maps import COVER, INDEX
+from assets.patterns import read_types
 from assets.shared import GROUP_REPORTS, territory_asset
 from diagnostics import french
 from diagnostics.catalog import Territory
 from diagnostics.indicators.reading import Around, Reading, dashboard, read_out, vigilance_rows
 from diagnostics.reporting import MapFile, SourceUse, Vigilance, build_report, write_html, write_workbook
+from diagnostics.reporting.patterns import PatternTables
 from diagnostics.reporting.place import Place
 from diagnostics.statistics.deprivation import population_classes
 from diagnostics.statistics.vigilance import points_of_vigilance
@@ -58,6 +60,7 @@ def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metada
         profile=workshop.profile,
         computed_on=datetime.date.today(),
         outline_svg=cover_svg(folder / "maps" / f"{COVER}.svg", territory),
+        patterns=read_patterns(workshop, territory),
     )
     write_html(made, folder / "rapport.html")
     write_workbook(made, folder / "annexe.xlsx")
@@ -71,6 +74,15 @@ def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metada
         "Inconnues expliquées": dg.MetadataValue.int(len(made.unknown)),
     }
     return metadata, stamp
+
+
+def read_patterns(workshop: Workshop, territory: Territory) -> PatternTables:
+    """The concentrations found for the CLS, the classes of France, and the maps of both."""
+    folder, types = workshop.storage.patterns(territory.id), read_types(workshop)
+    concentrations, moran = (
+        pd.read_parquet(on_disk(folder / name)) for name in ("concentrations.parquet", "moran.parquet")
+    )
+    return PatternTables(concentrations, moran, types.zones, types.classes, map_files(folder))
 
 
 PEER_POPULATION = 5_000
