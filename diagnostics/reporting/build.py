@@ -105,6 +105,9 @@ def build_report(
             blocks[indicator_id] = read_into(block, read, place)
     unknown = {i: u for i in territory.indicator_ids() if (u := unknown_of(i, facts, place, blocks.get(i)))}
     key_blocks = _key_blocks(blocks)
+    found = patterns and patterns_of(
+        patterns, place, catalog, numbers, datasets=_datasets(reading.values), first_map=map_number + 1
+    )
     return Report(
         territory_id=territory.id,
         title=f"Diagnostic territorial de santé {place.territory.of}",
@@ -125,9 +128,7 @@ def build_report(
         inequality=inequality_of(_of_territory(reading.table, place), blocks, len(place.communes)),
         portrait=_portrait([blocks[i] for i in portrait_ids if i in blocks], place),
         sections=_sections(territory, blocks, unknown, place, points_of_vigilance or ()),
-        patterns=patterns_of(patterns, place, catalog, numbers, datasets=_datasets(reading.values), first_map=map_number + 1)
-        if patterns
-        else None,
+        patterns=found,
         iris=_iris(facts, place, blocks),
         unknown=tuple(unknown.values()),
         sources=numbers.notes(),
