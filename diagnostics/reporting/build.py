@@ -88,7 +88,8 @@ def build_report(
 
     `zones`, `membership`: the public tables, all zones of France; `zones` may carry `tncc` (the COG's article
     code) so that « de l’Isère » is written as it should. `maps`: one map an indicator. `outline_svg`: the drawing of
-    the cover (see `outline.outline_svg`); `patterns`: the concentrations, the types and their maps. Raises GeographyError when the territory has no commune in `membership`.
+    the cover (see `outline.outline_svg`). `patterns`: concentrations, types of territories and their maps. Raises
+    GeographyError when the territory has no commune in `membership`.
     """
     place = Place(territory, zones, membership, similar=len(reading.alike) > 0)
     facts = Facts(reading.values, place, catalog, profile, reading.compared)
