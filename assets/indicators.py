@@ -17,6 +17,7 @@ from diagnostics.indicators import (
     REFERENCE_POPULATION,
     SNAPSHOT,
     build_facts,
+    by_indicator,
     compute,
     from_snapshot,
     needed_tables,
@@ -86,15 +87,13 @@ def refresh_values(workshop: Workshop) -> Refreshed:
     moved = {member for name in moved for member in workshop.parts[name].indicators}
     kept = set(stamps) - moved
     computed, reports = compute_values(workshop, moved)
-    names = set(computed["indicator_id"].unique().to_pylist())
+    sound = {name: stamp for name, stamp in stamps.items() if name in kept or (name in computed and name in firm)}
     if workshop.profile == "embedded" and SNAPSHOT.exists():
-        added = from_snapshot(pq.read_table(SNAPSHOT), names | kept).cast(computed.schema)
-        computed = pa.concat_tables([computed, added])
-    sound = {name: stamp for name, stamp in stamps.items() if name in kept or (name in names and name in firm)}
+        computed |= by_indicator(from_snapshot(pq.read_table(SNAPSHOT), {*computed, *kept}))
     return Refreshed(write_values(workshop.storage.values, computed, kept=kept, stamps=sound), moved, reports)
 
 
-def compute_values(workshop: Workshop, names: Collection[str]) -> tuple[pa.Table, list[Report]]:
+def compute_values(workshop: Workshop, names: Collection[str]) -> tuple[dict[str, pa.Table], list[Report]]:
     """The rows of these indicators, whole parts of the table, and what the passage to the pivot did to their facts."""
     # The reference population weighs the others: it is computed with them, and left out unless it is asked for.
     catalog, profile = workshop.catalog.of_indicators({*names, REFERENCE_POPULATION}), workshop.profile
@@ -111,7 +110,7 @@ def compute_values(workshop: Workshop, names: Collection[str]) -> tuple[pa.Table
         reports.append(passage.report)
         return passage.observations
 
-    table = compute(
+    values = compute(
         catalog,
         profile,
         (keep(passage) for passage in passages),
@@ -120,9 +119,7 @@ def compute_values(workshop: Workshop, names: Collection[str]) -> tuple[pa.Table
         computed_at=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
         tables={name: workshop.read_table(name) for name in needed_tables(catalog, profile)},
     )
-    if REFERENCE_POPULATION not in names:
-        table = table.filter(pa.compute.not_equal(table["indicator_id"], REFERENCE_POPULATION))
-    return table, reports
+    return {name: rows for name, rows in by_indicator(values).items() if name in names}, reports
 
 
 LINEAGE = {

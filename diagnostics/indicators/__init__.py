@@ -3,7 +3,7 @@
 from diagnostics.indicators.derived import needed_tables
 from diagnostics.indicators.engine import REFERENCE_POPULATION, VALUE_COLUMNS, compute, reference_population
 from diagnostics.indicators.facts import build_facts, needed_variables
-from diagnostics.indicators.parts import stamps_of, write_values
+from diagnostics.indicators.parts import by_indicator, stamps_of, write_values
 from diagnostics.indicators.snapshot import SNAPSHOT, extract_snapshot, from_snapshot
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "SNAPSHOT",
     "VALUE_COLUMNS",
     "build_facts",
+    "by_indicator",
     "compute",
     "extract_snapshot",
     "from_snapshot",

@@ -84,6 +84,8 @@ def compute(
 ) -> pa.Table:
     """Every indicator of `profile`, for every zone.
 
+    The rows of one vintage of one indicator stand together, in chunks of their own that carry their own few words.
+
     `facts`: frames of `dataset_id, variable, geo_type, geo_code, period, value, status`, communes at the pivot COG.
     `membership`: `child_type, child_code, parent_type, parent_code`; communes are members of themselves.
     `versions`: dataset -> the version of its files, as shown in `source_version`.
@@ -122,7 +124,7 @@ def compute(
         )
         db.execute("drop table facts; drop table operands")
         finished = _finish(db, summed, versions, computed_at, _rules(db, catalog, summed))
-        return pa.concat_tables([finished, *derived]).unify_dictionaries()
+        return pa.concat_tables([finished, *derived])
 
 
 # Zones and series of facts are integers inside DuckDB, indicators and periods enumerations: joins, groups and sorts
@@ -456,7 +458,7 @@ def _finish(
             "source_version": ";".join(versions[d] for d in datasets.get(name, []) if d in versions),
         }
         blocks.append(_block(rows, zones, said, constant, computed_at))
-    return pa.concat_tables(blocks).unify_dictionaries() if blocks else VALUES_SCHEMA.empty_table()
+    return pa.concat_tables(blocks) if blocks else VALUES_SCHEMA.empty_table()
 
 
 _NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "benchmark"]
@@ -593,11 +595,10 @@ def _derived(
     derived = {name: pair for name, pair in computable.items() if isinstance(pair[1], Derived)}
     if not derived:
         return []
-    belongs = db.sql("""
-        select c.zone_code as commune, z.zone_type, z.zone_code
-        from belongs join zones c using (zone) join zones z on z.zone = parent where c.zone_type = 'commune'
+    above = db.sql("""
+        select c.zone_type as unit_type, c.zone_code as commune, z.zone_type, z.zone_code
+        from belongs join zones c using (zone) join zones z on z.zone = parent
     """).df()
-    communes = pd.Index(belongs["commune"].unique(), name="commune").sort_values()
     blocks = []
     for name, (indicator, formula) in derived.items():
         terms = [
@@ -612,11 +613,14 @@ def _derived(
             for t in group
         ]
         db.register("derived_terms", pa.Table.from_pylist(terms))
-        operands = db.sql("""
+        unit = "departement" if indicator.nature == "context" else "commune"
+        belongs = above.loc[above["unit_type"] == unit, ["commune", "zone_type", "zone_code"]]
+        communes = pd.Index(belongs["commune"].unique(), name="commune").sort_values()
+        operands = db.sql(f"""
             select zone_code as commune, role,
                    case when count(value) = any_value(terms) then sum(coefficient * value) end as value
             from derived_terms join series using (variable, period) join facts using (series) join zones using (zone)
-            where zone_type = 'commune' group by all
+            where zone_type = '{unit}' group by all
         """).df()
         operands = operands.pivot(index="commune", columns="role", values="value")
         operands = operands.reindex(index=communes, columns=list(formula.inputs))
@@ -640,6 +644,12 @@ def _derived(
 
 def _said_of_derived(rows: pd.DataFrame, indicator: Indicator) -> pd.DataFrame:
     """The figures of a derived indicator, with its nature, its note and its comparison with France."""
+    if indicator.secrecy == "census":
+        few = (reliability.flag_census(rows["denominator"]) == "masked") & rows["value"].notna().to_numpy()
+        numbers = ["numerator", "denominator", "value", "ci_low", "ci_high"]
+        rows = rows.assign(
+            reliability=rows["reliability"].where(~few, "masked"), **{n: rows[n].where(~few) for n in numbers}
+        )
     here = (rows["zone_type"] == BENCHMARK[0]) & (rows["zone_code"] == BENCHMARK[1])
     benchmark = np.where(here, np.nan, rows.loc[here, "value"].max())
     note = f"; {indicator.method_note}" if indicator.method_note else ""

@@ -114,36 +114,39 @@ def stamps_of(path: UPath | Path) -> dict[str, str]:
     return json.loads((pq.read_schema(on_disk(path)).metadata or {}).get(STAMPS, b"{}"))
 
 
+def by_indicator(table: pa.Table) -> dict[str, pa.Table]:
+    """The rows of each indicator, in the order they stand in."""
+    found: dict[str, list[pa.RecordBatch]] = {}
+    for batch in table.to_batches():
+        names = batch["indicator_id"].dictionary_decode().to_numpy(zero_copy_only=False)
+        starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1)] if len(names) else []
+        for start, end in zip(starts, [*starts[1:], len(names)], strict=True):
+            found.setdefault(names[start], []).append(batch.slice(start, end - start))
+    return {name: pa.Table.from_batches(batches).unify_dictionaries() for name, batches in found.items()}
+
+
 def write_values(
-    path: UPath | Path, fresh: pa.Table, *, kept: Collection[str] = (), stamps: Mapping[str, str] | None = None
+    path: UPath | Path,
+    fresh: Mapping[str, pa.Table],
+    *,
+    kept: Collection[str] = (),
+    stamps: Mapping[str, str] | None = None,
 ) -> int:
     """Write the public table, one row group per indicator in the order of their names; returns its number of rows.
 
-    `fresh`: rows just made; `kept`: the indicators whose rows are those of the table that stands at `path`; `stamps`:
-    indicator -> what its rows were made from, for `stamps_of`.
+    `fresh`: indicator -> rows just made; `kept`: the indicators whose rows are those of the table that stands at
+    `path`; `stamps`: indicator -> what its rows were made from, for `stamps_of`.
     """
-    made = _by_indicator(fresh)
     former = pq.ParquetFile(on_disk(path)) if kept else None
     standing = _row_groups(former, kept) if former else {}
     schema = VALUES_SCHEMA.with_metadata({STAMPS: json.dumps(stamps or {}, sort_keys=True).encode()})
     rows = 0
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for name in sorted({*made, *standing}):
-            table = made[name] if name in made else former.read_row_groups(standing[name])
-            writer.write_table(table.cast(VALUES_SCHEMA).replace_schema_metadata(schema.metadata))
+        for name in sorted({*fresh, *standing}):
+            table = fresh[name] if name in fresh else former.read_row_groups(standing[name])
+            writer.write_table(table.cast(schema))
             rows += table.num_rows
     return rows
-
-
-def _by_indicator(table: pa.Table) -> dict[str, pa.Table]:
-    """The rows of each indicator, in the order they stand in."""
-    names = table["indicator_id"].unify_dictionaries().combine_chunks()
-    code = names.indices.to_numpy()
-    starts = np.flatnonzero(np.diff(code, prepend=-1))
-    found: dict[str, list[pa.Table]] = {}
-    for start, end in zip(starts, [*starts[1:], len(code)], strict=True):
-        found.setdefault(names[start].as_py(), []).append(table.slice(start, end - start))
-    return {name: pa.concat_tables(slices) for name, slices in found.items()}
 
 
 def _row_groups(file: pq.ParquetFile, names: Collection[str]) -> dict[str, list[int]]:

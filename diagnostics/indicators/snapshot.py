@@ -11,6 +11,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from diagnostics.indicators.engine import VALUES_SCHEMA
 from diagnostics.storage import PROJECT_ROOT
 
 SNAPSHOT = PROJECT_ROOT / "snapshot" / "values.parquet"
@@ -50,8 +51,9 @@ def from_snapshot(snapshot: pa.Table, known: Collection[str]) -> pa.Table:
     """
     with duckdb.connect() as db:
         db.register("snapshot", snapshot)
-        return db.sql(
-            """
+        return (
+            db.sql(
+                """
             select * replace (
                 'snapshot' as reliability,
                 method || '; repère calculé le ' || strftime(computed_at, '%d/%m/%Y') as method)
@@ -59,5 +61,8 @@ def from_snapshot(snapshot: pa.Table, known: Collection[str]) -> pa.Table:
             where not list_contains(?, indicator_id) and value is not null
             order by indicator_id, zone_type, zone_code, period
             """,
-            params=[sorted(known)],
-        ).to_arrow_table()
+                params=[sorted(known)],
+            )
+            .to_arrow_table()
+            .cast(VALUES_SCHEMA)
+        )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from diagnostics.catalog import Catalog, Indicator, Source, Theme
 from diagnostics.indicators.engine import compute
-from diagnostics.indicators.parts import parts, stamps_of, write_values
+from diagnostics.indicators.parts import by_indicator, parts, stamps_of, write_values
 
 BEFORE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 AFTER = datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC)
@@ -84,7 +84,7 @@ def computed(figures, names, computed_at):
     catalog = CATALOG.of_indicators({*names, "pop_municipal"})
     versions = {name: f"{name}@2022" for name in DATASETS}
     table = compute(catalog, "mirror", facts_of(figures), MEMBERS, versions=versions, computed_at=computed_at)
-    return table.filter(pd.Series(table["indicator_id"].to_pylist()).isin(names).to_numpy())
+    return {name: rows for name, rows in by_indicator(table).items() if name in names}
 
 
 def read(path):
@@ -153,8 +153,8 @@ def test_a_table_half_written_leaves_the_former_one(tmp_path):
     rows = computed(figures, {"aged", "supply"}, BEFORE)
     write_values(path, rows, stamps={"aged": "abc", "supply": "abc"})
     former = path.read_bytes()
-    broken = rows.set_column(6, "value", [["no number"] * rows.num_rows])
+    broken = rows["supply"].set_column(6, "value", [["no number"] * rows["supply"].num_rows])
     with pytest.raises(ValueError, match="no number"):
-        write_values(path, broken, kept={"supply"}, stamps={"aged": "new"})
+        write_values(path, {"supply": broken}, kept={"aged"}, stamps={"aged": "new"})
     assert path.read_bytes() == former
     assert list(tmp_path.iterdir()) == [path]
