@@ -42,8 +42,10 @@ def _compared(
 def _figure_notes(figure: Figure, period: str) -> tuple[str, ...]:
     """What must be said under a figure: its flag, its coverage, a vintage that is not that of the block."""
     words = narrative.reliability_words(figure.reliability, figure.period, figure.coverage)
-    notes = [words] if words and figure.reliability not in ("masked", "context") else []
-    if figure.known and figure.coverage is not None and figure.coverage < 1 and figure.reliability != "incomplete":
+    covered = figure.known and figure.coverage is not None and figure.coverage < 1
+    silent = ("masked", "context", *(("incomplete",) if covered else ()))
+    notes = [words] if words and figure.reliability not in silent else []
+    if covered:
         notes.append(f"couvre {narrative.coverage_words(figure.coverage)} de la population")
     if figure.period != period and figure.reliability != "snapshot":
         notes.append(f"millésime {figure.period}")

@@ -18,6 +18,7 @@ from diagnostics.catalog import Catalog, Territory
 from diagnostics.indicators.reading import Reading
 from diagnostics.reporting import narrative
 from diagnostics.reporting.blocks import block_of, formula_text, main_row, main_words, map_of, read_into
+from diagnostics.reporting.dashboard import dashboard_of
 from diagnostics.reporting.figures import Facts
 from diagnostics.reporting.findings import FINDING_RULE, finding_of
 from diagnostics.reporting.gradients import inequality_of
@@ -122,9 +123,8 @@ def build_report(
         cover=tuple(b for b in key_blocks if b.kind == "measured")[:COVER_SIZE],
         key_columns=place.benchmarks,
         key_figures=tuple(_key_row(block, place) for block in key_blocks[:KEY_SIZE]),
-        finding_rule=FINDING_RULE,
         vigilance=_first_points(points_of_vigilance) if points_of_vigilance is not None else None,
-        methods=METHODS,
+        methods=(("Constat de chaque axe", FINDING_RULE), *METHODS),
         similar=_alike(reading.alike, place, catalog),
         inequality=inequality_of(_of_territory(reading.table, place), blocks, len(place.communes)),
         portrait=_portrait([blocks[i] for i in portrait_ids if i in blocks], place),
@@ -134,6 +134,7 @@ def build_report(
         unknown=tuple(unknown.values()),
         sources=numbers.notes(),
         zones=tuple(sorted(place.by_key.values(), key=zone_order)),
+        dashboard=dashboard_of(reading, place, catalog),
         figures=tuple(sorted(facts.all, key=lambda f: (f.indicator_id, *zone_order(f.zone), f.period))),
         dictionary=tuple(_term(i, catalog, profile) for i in facts.indicator_ids()),
     )

@@ -74,7 +74,9 @@ def _finding(found: Sequence[Gradient]) -> str:
 # --- the drawing -----------------------------------------------------------------------------------------------------
 
 WIDTH, LABELS, LINE, TOP, FOOT = 640.0, 250.0, 24.0, 8.0, 34.0
-TICKS = (0.25, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0)
+TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+WIDEST = 8.0
+"""Beyond this ratio, or below its inverse, an interval runs to the edge of the drawing."""
 
 
 def _drawable(gradient: Gradient) -> bool:
@@ -87,19 +89,20 @@ def gradient_svg(gradients: Sequence[Gradient]) -> str:
     shown = [g for g in gradients if _drawable(g)]
     if not shown:
         return ""
-    low = min(0.8, *(g.ratio_low for g in shown)) / 1.05
-    high = max(1.25, *(g.ratio_high for g in shown)) * 1.05
+    low = max(min(0.5, *(g.ratio_low for g in shown)), 1 / WIDEST) / 1.05
+    high = min(max(2.0, *(g.ratio_high for g in shown)), WIDEST) * 1.05
     span = math.log(high / low)
     bottom = TOP + LINE * len(shown)
 
     def place(ratio: float) -> str:
-        return f"{LABELS + (WIDTH - LABELS) * math.log(ratio / low) / span:.1f}"
+        return f"{LABELS + (WIDTH - LABELS) * math.log(min(max(ratio, low), high) / low) / span:.1f}"
 
     marks = [_tick(tick, place(tick), bottom) for tick in TICKS if low <= tick <= high]
     lines = [_line(g, TOP + LINE * (n + 0.5), place) for n, g in enumerate(shown)]
     ends = (
-        f'<text class="axis" x="{LABELS:.0f}" y="{bottom + 30:.0f}">moins élevé dans les communes défavorisées</text>'
-        f'<text class="axis" x="{WIDTH:.0f}" y="{bottom + 30:.0f}" text-anchor="end">plus élevé</text>'
+        f'<text class="axis" x="{LABELS:.0f}" y="{bottom + 30:.0f}">moins élevé dans les plus défavorisées</text>'
+        f'<text class="axis" x="{WIDTH:.0f}" y="{bottom + 30:.0f}" text-anchor="end">'
+        "plus élevé dans les plus défavorisées</text>"
     )
     return (
         f'<svg class="gradients" viewBox="0 0 {WIDTH:.0f} {bottom + FOOT:.0f}" aria-hidden="true">'
@@ -109,7 +112,7 @@ def gradient_svg(gradients: Sequence[Gradient]) -> str:
 
 def _tick(ratio: float, x: str, bottom: float) -> str:
     kind = "one" if ratio == 1 else "tick"
-    words = french.number(ratio, 0 if ratio == int(ratio) else 2).removesuffix("0")
+    words = french.number(ratio) if ratio >= 1 else f"1/{french.number(1 / ratio)}"
     return (
         f'<line class="{kind}" x1="{x}" x2="{x}" y1="{TOP:.0f}" y2="{bottom:.0f}"/>'
         f'<text class="axis" x="{x}" y="{bottom + 14:.0f}" text-anchor="middle">{words}</text>'

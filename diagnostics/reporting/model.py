@@ -287,6 +287,33 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class DashboardLine:
+    """One indicator in one zone: what the annex shows of it on a line.
+
+    `verdicts` follow `Report.key_columns` (None where nothing is compared); ranks, slopes and ratios are None when they
+    are not known.
+    """
+
+    label: str
+    unit: str
+    decimals: int
+    zone: Zone
+    period: str
+    value: float
+    low: float | None
+    high: float | None
+    reliability: str
+    verdicts: tuple[Verdict | None, ...]
+    trend: Trend | None
+    first: float | None
+    test: str
+    rank: tuple[float | None, float | None, float | None, float | None]  # rank, best, worst, how many
+    slope: tuple[float | None, float | None, float | None]
+    ratio: tuple[float | None, float | None, float | None]
+    communes: int | None
+
+
+@dataclass(frozen=True)
 class SourceNote:
     """An entry of the annex of sources. Without `files`, its figures were computed in an earlier run."""
 
@@ -349,7 +376,6 @@ class Report:
     cover: tuple[Block, ...]
     key_columns: tuple[Zone, ...]
     key_figures: tuple[KeyRow, ...]
-    finding_rule: str
     methods: tuple[tuple[str, str], ...]  # (what, how), for the annex of methods
     vigilance: tuple[Vigilance, ...] | None  # the first of the whole CLS; None when they were not looked for
     similar: Alike | None  # None when nothing can be said to be alike
@@ -361,6 +387,7 @@ class Report:
     unknown: tuple[Unknown, ...]
     sources: tuple[SourceNote, ...]
     zones: tuple[Zone, ...]  # every zone of the annex, with or without figures
+    dashboard: tuple[DashboardLine, ...]
     figures: tuple[Figure, ...]  # every value of the annex: communes, EPCI, CLS, benchmarks
     dictionary: tuple[Term, ...]
 

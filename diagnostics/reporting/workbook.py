@@ -28,6 +28,7 @@ VERDICTS = {
     "better": "plus favorable",
     "not_compared": "non comparé",
 }
+UNTESTED = "écart non testé"
 ROLES = {
     "territory": "territoire",
     "member": "EPCI membre",
@@ -45,7 +46,7 @@ def write_workbook(report: Report, target: UPath | Path) -> None:
 
 
 def render_workbook(report: Report) -> bytes:
-    """The annex as the bytes of an `.xlsx`: Lisez-moi, Synthèse, Communes, IRIS, Valeurs, Dictionnaire, Sources."""
+    """The annex as the bytes of an `.xlsx`, the sheets that it lists in its own first one."""
     target = io.BytesIO()
     book = xlsxwriter.Workbook(target, {"in_memory": True, "nan_inf_to_errors": False})
     # The creation date is that of the figures: the same figures give the same bytes, whenever they are written.
@@ -54,6 +55,7 @@ def render_workbook(report: Report) -> bytes:
     styles = _Styles(book)
     _readme(book, styles, report)
     _summary(book, styles, report)
+    _dashboard(book, styles, report)
     for name, role in (("Communes", "commune"), ("IRIS", "iris")):
         zones = _zones(report, role)
         if len(zones) > 1:
@@ -156,6 +158,7 @@ def _readme(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
     lines = [
         ("Ce que contient ce classeur", None),
         ("Synthèse", "chaque indicateur pour le territoire, ses EPCI membres et ses repères"),
+        ("Tableau de bord", "comparaisons, évolution, rang en France et inégalités intérieures de chaque indicateur"),
         *wide,
         ("Valeurs", "table longue et filtrable : toutes les valeurs, leur intervalle, leur fiabilité, leurs sources"),
         ("Dictionnaire", "définition, calcul, unité, sens et réserves de chaque indicateur"),
@@ -167,7 +170,8 @@ def _readme(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
         ("Agrégation", "les effectifs sont additionnés puis divisés ; un taux ou une médiane ne se moyenne jamais"),
         ("Départements", "chaque département couvert est un repère ; il n’est jamais recopié dans les communes"),
         ("Intervalle", "intervalle de confiance à 95 % ; vide pour une source exhaustive ou modélisée"),
-        ("Comparaison", "par rapport à la France, par l’intervalle de confiance et le sens de l’indicateur"),
+        ("Comparaison", "feuille Tableau de bord : par l’intervalle et le sens, tests corrigés pour leur nombre"),
+        ("Comparaison brute", "feuille Valeurs : par rapport à la France, par l’intervalle seul, sans correction"),
         ("Couverture", "part de la population qui vit dans les communes dont la donnée est connue"),
         ("Fiabilité", None),
         *((words or "(vide)", RELIABILITY_MEANING[key]) for key, words in narrative.RELIABILITY.items()),
@@ -206,7 +210,7 @@ def _summary(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None
     sheet = book.add_worksheet("Synthèse")
     headers = [("Indicateur", 46), ("Unité", 14), ("Période", 11)]
     headers += [(_column_name(zone), 16) for zone in zones]
-    headers[4:4] = [("IC 95 % bas", 10), ("IC 95 % haut", 10), ("Fiabilité", 22), ("Comparé à la France", 17)]
+    headers[4:4] = [("IC 95 % bas", 10), ("IC 95 % haut", 10), ("Fiabilité", 22)]
     _table(sheet, styles, headers, row=0, count=len(ids), fixed=1)
     own = {row.figure.indicator_id: row.figure for block in report.blocks if (row := block.own)}
     for row, indicator_id in enumerate(ids, start=1):
@@ -222,9 +226,46 @@ def _summary(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None
             _optional(sheet, row, 5, figure.high, style)
             words = narrative.reliability_words(figure.reliability, figure.period, figure.coverage)
             sheet.write_string(row, 6, words, styles.wrapped)
-            sheet.write_string(row, 7, VERDICTS[figure.comparison], styles.text)
-        for column, zone in enumerate(zones[1:], start=8):
+        for column, zone in enumerate(zones[1:], start=7):
             _write(sheet, styles, row, column, latest.get((indicator_id, zone)))
+
+
+def _dashboard(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
+    """What an observatory reads out: one line per indicator and zone."""
+    sheet = book.add_worksheet("Tableau de bord")
+    against = [(f"Par rapport à : {_column_name(zone)}", 18) for zone in report.key_columns]
+    headers = [
+        ("Indicateur", 46), ("Unité", 14), ("Zone", 28), ("Période", 11), ("Valeur", 12), ("IC 95 % bas", 10),
+        ("IC 95 % haut", 10), ("Fiabilité", 20), *against, ("Évolution", 20), ("Années", 12), ("Valeur de départ", 12),
+        ("Test d’évolution", 24), ("Rang", 9), ("Rang, au mieux", 9), ("Rang, au pire", 9), ("Zones classées", 9),
+        ("Indice de pente", 11), ("Pente, IC bas", 10), ("Pente, IC haut", 10), ("Indice relatif", 10),
+        ("Relatif, IC bas", 10), ("Relatif, IC haut", 10), ("Communes lues", 10),
+    ]  # fmt: skip
+    _table(sheet, styles, headers, row=0, count=len(report.dashboard), fixed=3)
+    for row, line in enumerate(report.dashboard, start=1):
+        style, ratio, whole = styles.number(line.decimals), styles.number(2), styles.number(0)
+        for column, text in enumerate((line.label, line.unit, line.zone.name, line.period)):
+            sheet.write_string(row, column, text, styles.wrapped if column == 0 else styles.text)
+        for column, amount in enumerate((line.value, line.low, line.high), start=4):
+            _optional(sheet, row, column, amount, style)
+        sheet.write_string(row, 7, narrative.RELIABILITY[line.reliability], styles.text)
+        for column, verdict in enumerate(line.verdicts, start=8):
+            if verdict is not None:
+                sheet.write_string(
+                    row, column, UNTESTED if verdict == "not_compared" else VERDICTS[verdict], styles.text
+                )
+        first = 8 + len(line.verdicts)
+        if line.trend:
+            sheet.write_string(row, first, f"{line.trend.arrow} {line.trend.words}", styles.text)
+            sheet.write_string(row, first + 1, line.trend.years, styles.text)
+        _optional(sheet, row, first + 2, line.first, style)
+        sheet.write_string(row, first + 3, line.test, styles.text)
+        amounts = [
+            *((amount, whole) for amount in line.rank), *((amount, style) for amount in line.slope),
+            *((amount, ratio) for amount in line.ratio), (line.communes, whole),
+        ]  # fmt: skip
+        for column, (amount, shown) in enumerate(amounts, start=first + 4):
+            _optional(sheet, row, column, amount, shown)
 
 
 def _shown_ids(report: Report) -> list[str]:
@@ -263,7 +304,7 @@ def _long(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
     headers = [
         ("Thème", 22), ("Indicateur", 46), ("Type de zone", 13), ("Rôle", 13), ("Code", 12), ("Nom de la zone", 30),
         ("Période", 11), ("Numérateur", 14), ("Dénominateur", 14), ("Valeur", 12), ("Unité", 16), ("IC 95 % bas", 11),
-        ("IC 95 % haut", 11), ("Fiabilité", 24), ("Couverture (%)", 11), ("Comparaison à la France", 18),
+        ("IC 95 % haut", 11), ("Fiabilité", 24), ("Couverture (%)", 11), ("Comparaison brute à la France", 18),
         ("Méthode", 26), ("Jeux de données", 40), ("Identifiant", 28),
     ]  # fmt: skip
     _table(sheet, styles, headers, row=0, count=len(report.figures), fixed=2)
