@@ -7,6 +7,7 @@ All statistics come from `diagnostics.statistics`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ def needed_tables(catalog: Catalog, profile: Profile) -> list[str]:
 class Inputs:
     """`communes`: index = code, one column per declared input, missing when unknown; `belongs`: `commune, zone_type,
     zone_code`, a commune being a zone of its own; `tables`: the reference tables that the formula names; `period`: that
-    of its first input."""
+    of its first input. For what is known by département only (`nature: context`), they are départements."""
 
     communes: pd.DataFrame
     belongs: pd.DataFrame
@@ -182,6 +183,68 @@ def double_vulnerability(inputs: Inputs) -> pd.DataFrame:
     ).reset_index()[COLUMNS]
 
 
+def standardised_share(inputs: Inputs) -> pd.DataFrame:
+    """Share (%) that each zone would have with the ages of France, as its own census counts them."""
+    return _standardised(inputs, lambda people: standardisation.french_standard(people, f"RP {inputs.period}"))
+
+
+def comparative_share(inputs: Inputs) -> pd.DataFrame:
+    """Share at the ages of the European standard population, France being 100."""
+    return _standardised(inputs, lambda _people: standardisation.ESP2013, compared=True)
+
+
+def _standardised(
+    inputs: Inputs, standard: Callable[[pd.Series], standardisation.Standard], *, compared: bool = False
+) -> pd.DataFrame:
+    """Direct rate of every zone from its inputs `events_<band>`, `people_<band>` (`0_4`, `95plus`) and `population`,
+    which weighs the coverage; ages without events stand in the standard only. `standard`: from the people of all France
+    by band; `compared`: France is 100.
+
+    A commune is known when its every band is. Under 95 % of the population known, the zone is `incomplete`.
+    """
+    every = {n.removeprefix("people_"): _band(n) for n in inputs.communes if n.startswith("people_")}
+    bands = {name: band for name, band in every.items() if f"events_{name}" in inputs.communes}
+    counts = inputs.communes[[n for n in inputs.communes if n.startswith(("events_", "people_"))]]
+    known = counts.notna().all(axis=1)
+    chosen = standard(pd.Series({band: counts.loc[known, f"people_{name}"].sum() for name, band in every.items()}))
+    people = inputs.communes["population"]
+    parts = counts.where(known, 0.0).assign(population=people, covered=people.where(known, 0.0))
+    sums = inputs.belongs.join(parts, on="commune").groupby(["zone_type", "zone_code"])[list(parts)].sum()
+    coverage = (sums["covered"] / sums["population"]).where(sums["population"] > 0, 0.0)
+    complete = coverage >= PUBLISHABLE
+    tables = {kind: pd.DataFrame({b: sums[f"{kind}_{n}"] for n, b in bands.items()}) for kind in ("events", "people")}
+    long = pd.concat(
+        [
+            pd.DataFrame({"zone": range(len(sums)), "band": band, "events": tables["events"][band].to_numpy(),
+                          "population": tables["people"][band].to_numpy()})
+            for band in bands.values()
+        ],
+        ignore_index=True,
+    )  # fmt: skip
+    lowest = min(read_band(band)[0] for band in bands.values())
+    found = standardisation.direct(long, chosen, ages=(lowest, math.inf), multiplier=100).set_axis(sums.index)
+    name = f"taux à âge égal ; {chosen.name}"
+    if compared:
+        found = standardisation.comparative_figure(found, float(found.loc[("france", "FR"), "value"]))
+        name = f"taux de la zone rapporté à celui de la France ; {chosen.name}"
+    shown = complete & found["value"].notna()
+    numbers = ["value", "ci_low", "ci_high"]
+    return found.assign(
+        **{column: found[column].where(shown) for column in numbers},
+        numerator=tables["events"].sum(axis=1).where(shown),
+        denominator=tables["people"].sum(axis=1).where(shown),
+        period=inputs.period,
+        method="standardisation directe ; " + name + " ; " + found["method"],
+        reliability=found["reliability"].where(complete, "incomplete"),
+        coverage=coverage,
+    ).reset_index()[COLUMNS]
+
+
+def _band(name: str) -> str:
+    """`people_0_4` -> `0-4`; `events_95plus` -> `95+`."""
+    return name.partition("_")[2].replace("_", "-").replace("plus", "+")
+
+
 def _effect(low: float, high: float) -> str:
     reach = "nulle encore" if high == 0 else f"de {french.number(low, 1)} à {french.quantity(high, '%', 1)}"
     return f"; {reach} quand le seuil d’accès va de 2 à 3 et celui de défavorisation de la classe 3 à la classe 5"
@@ -192,4 +255,6 @@ METHODS: dict[str, Callable[[Inputs], pd.DataFrame]] = {
     "fdep_score": fdep_score,
     "fdep_fifth": fdep_fifth,
     "double_vulnerability": double_vulnerability,
+    "standardised_share": standardised_share,
+    "comparative_share": comparative_share,
 }

@@ -6,7 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diagnostics.indicators.derived import BANDS, SEXES, Inputs, double_vulnerability, fdep_fifth, fdep_score, icm
+from diagnostics.indicators.derived import (
+    BANDS,
+    SEXES,
+    Inputs,
+    comparative_share,
+    double_vulnerability,
+    fdep_fifth,
+    fdep_score,
+    icm,
+    standardised_share,
+)
+from diagnostics.statistics import standardisation
 from diagnostics.statistics.ages import read_band
 
 CODES = [f"01{n:03d}" for n in range(60)]
@@ -129,3 +140,66 @@ def test_double_vulnerability_counts_the_people_of_communes_past_every_threshold
     assert found.loc[("france", "FR"), "value"] == pytest.approx(100 * counted / people.sum())
     assert found.loc[("france", "FR"), "numerator"] == pytest.approx(counted)
     assert "seuil d’accès" in found.loc[("france", "FR"), "method"]
+
+
+def shares_by_age(period="2022"):
+    """Three bands; the second commune of A is not known over 80, and one has nobody over 80."""
+    draw = np.random.default_rng(11)
+    columns = {"population": draw.integers(900, 4000, len(CODES)).astype(float)}
+    columns["people_0_14"] = draw.integers(200, 400, len(CODES)).astype(float)
+    for band, low, high in (("15_54", 400, 900), ("55_79", 200, 700), ("80plus", 30, 200)):
+        columns[f"people_{band}"] = draw.integers(low, high, len(CODES)).astype(float)
+        columns[f"events_{band}"] = np.floor(columns[f"people_{band}"] * draw.uniform(0.1, 0.5, len(CODES)))
+    communes = pd.DataFrame(columns, index=pd.Index(CODES, name="commune"))
+    communes.loc[CODES[3], "events_80plus"] = np.nan
+    communes.loc[CODES[1], ["people_80plus", "events_80plus"]] = 0.0
+    communes.loc[CODES[3], "population"] = 1.0
+    return Inputs(communes, belongs(), {}, period)
+
+
+def test_a_share_at_the_ages_of_france_against_a_plain_loop():
+    inputs = shares_by_age()
+    c = inputs.communes
+    found = standardised_share(inputs).set_index(["zone_type", "zone_code"])
+    bands = ("15_54", "55_79", "80plus")
+    known = [code for code in CODES if not math.isnan(c.loc[code, "events_80plus"])]
+    weights = {b: sum(c.loc[code, f"people_{b}"] for code in known) for b in bands}
+    members = [code for n, code in enumerate(CODES) if n % 3 == 0 and code in known]
+    rate = sum(
+        weights[b] * sum(c.loc[m, f"events_{b}"] for m in members) / sum(c.loc[m, f"people_{b}"] for m in members)
+        for b in bands
+    )
+    row = found.loc[("epci", "A")]
+    assert row["value"] == pytest.approx(100 * rate / sum(weights.values()), rel=1e-12)
+    assert row["ci_low"] < row["value"] < row["ci_high"]
+    assert 0.95 < row["coverage"] < 1
+    assert "Population française RP 2022" in row["method"]
+    france = found.loc[("france", "FR")]
+    assert france["value"] == pytest.approx(100 * france["numerator"] / france["denominator"], rel=1e-12)
+    empty = found.loc[("commune", CODES[1])]
+    assert empty["reliability"] == "masked"
+    unknown = found.loc[("commune", CODES[3])]
+    assert unknown["reliability"] == "incomplete"
+    assert found.loc[found["value"].isna(), ["numerator", "denominator", "ci_low"]].isna().all(axis=None)
+
+
+def test_a_comparative_share_is_one_hundred_in_france_and_takes_the_european_population():
+    draw = np.random.default_rng(2)
+    ages = [f"{a}_{a + 4}" for a in range(0, 95, 5)] + ["95plus"]
+    people = {f"people_{a}": draw.integers(5_000, 9_000, len(CODES)).astype(float) for a in ages}
+    events = {f"events_{a}": draw.integers(10, 900, len(CODES)).astype(float) for a in ages}
+    frame = pd.DataFrame({**people, **events, "population": 1.0}, index=pd.Index(CODES, name="commune"))
+    found = comparative_share(Inputs(frame, belongs(), {}, "2024")).set_index(["zone_type", "zone_code"])
+    assert found.loc[("france", "FR"), "value"] == pytest.approx(100)
+    fine = standardisation.ESP2013.weights
+
+    def rate(codes):
+        total = 0.0
+        for a in ages:
+            weight = fine["0"] + fine["1-4"] if a == "0_4" else fine[a.replace("_", "-").replace("plus", "+")]
+            total += weight * frame.loc[codes, f"events_{a}"].sum() / frame.loc[codes, f"people_{a}"].sum()
+        return total
+
+    mine = [code for n, code in enumerate(CODES) if n % 3 == 1]
+    assert found.loc[("epci", "B"), "value"] == pytest.approx(100 * rate(mine) / rate(CODES), rel=1e-12)
+    assert "Population européenne standard 2013" in found.loc[("epci", "B"), "method"]
