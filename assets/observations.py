@@ -8,7 +8,8 @@ import pandas as pd
 
 from assets.shared import GROUP_OBSERVATIONS, asset, count, identity, table, table_metadata, tag_text
 from diagnostics.catalog import Catalog, Source
-from diagnostics.sources.contract import check, check_table
+from diagnostics.errors import SourceError
+from diagnostics.sources.contract import CheckResult, check, check_table
 from diagnostics.sources.history import with_history
 from diagnostics.sources.joining import observe_joined
 from diagnostics.sources.observe import observe, read_table
@@ -66,20 +67,20 @@ def _observation_asset(source: Source, beside: set[str]) -> dg.AssetsDefinition:
             file = workshop.raw_file(source.id, distribution)
             if distribution.table is not None:
                 table = read_table(source, distribution, file.path)
-                results += check_table(distribution, table)
+                results += [(distribution.id, r) for r in check_table(distribution, table)]
                 tables[distribution.table_name] = table
             if distribution.observations:
                 frame = with_history(
                     observe(source, distribution, file.path), source, distribution, file, workshop.storage
                 )
-                results += check(source, distribution, frame)
+                results += [(distribution.id, r) for r in check(source, distribution, frame)]
                 frames.append(frame)
         for joined in workshop.joined(source.id):
             held = {name: tables[name] if name in tables else workshop.read_table(name) for name in joined.tables}
             frame, matched = observe_joined(source, joined, held)
-            results += [*matched, *check(source, joined, frame)]
+            results += [(joined.id, r) for r in (*matched, *check(source, joined, frame))]
             frames.append(frame)
-        failed = [r for r in results if not r.passed]
+        failed = [r for _, r in results if not r.passed]
         yield dg.AssetCheckResult(
             check_name=CONTRACT,
             asset_key=key,
@@ -89,9 +90,9 @@ def _observation_asset(source: Source, beside: set[str]) -> dg.AssetsDefinition:
             metadata=_explain(results),
         )
         if failed:
-            raise dg.Failure(
-                f"{source.title} : le fichier ne respecte pas son contrat. " + " ; ".join(r.detail for r in failed[:5]),
-                allow_retries=False,
+            raise SourceError(
+                f"{source.title} : le fichier ne respecte pas son contrat, le produit précédent reste en place. "
+                + " ; ".join(r.detail for r in failed[:5])
             )
         for name, table in tables.items():
             write_parquet(table, workshop.table_path(source.id, name))
@@ -106,24 +107,43 @@ def _observation_asset(source: Source, beside: set[str]) -> dg.AssetsDefinition:
     return observations
 
 
-def _verdict(results) -> str:
+Results = list[tuple[str, CheckResult]]
+"""What each clause gave, and of which distribution."""
+
+CLAUSES = {
+    "schema": "colonnes et codes", "unique_keys": "clés", "forbidden_columns": "colonnes interdites",
+    "rows": "nombre de lignes", "range": "bornes", "control": "total de contrôle",
+}  # fmt: skip
+
+
+def _clause(name: str) -> str:
+    return CLAUSES.get(name) or CLAUSES.get(name.split("_", maxsplit=1)[0], name)
+
+
+def _verdict(results: Results) -> str:
     """What a reader must know before opening anything."""
-    failed = [r for r in results if not r.passed]
+    failed = [(place, r) for place, r in results if not r.passed]
     if not failed:
         return f"{count(len(results), 'clause')} de la carte : toutes tenues."
-    broken = " ; ".join(f"{r.name} : {r.detail}" for r in failed[:5])
+    broken = " ; ".join(f"{_clause(r.name)} de `{place}` : {r.detail}" for place, r in failed[:5])
     return f"{count(len(failed), 'clause')} non tenue{'s' if len(failed) > 1 else ''} sur {len(results)}. {broken}"
 
 
-def _explain(results) -> dict[str, dg.MetadataValue]:
+def _explain(results: Results) -> dict[str, dg.MetadataValue]:
+    """The rows in cause, then every clause, broken ones first."""
     clauses = pd.DataFrame(
-        [{"clause": r.name, "résultat": "tenue" if r.passed else "NON TENUE", "détail": r.detail} for r in results]
-    )
-    metadata = {"Clauses": table(clauses, len(clauses))}
-    for result in results:
-        if not result.passed and result.failed_rows is not None:
-            metadata[f"Lignes en cause : {result.name}"] = table(result.failed_rows)
-    return metadata
+        [
+            {"résultat": "tenue" if r.passed else "NON TENUE", "clause": _clause(r.name), "fichier": place,
+             "détail": r.detail}
+            for place, r in sorted(results, key=lambda result: result[1].passed)
+        ]
+    )  # fmt: skip
+    rows = {
+        f"Lignes en cause : {_clause(r.name)} ({place}, {r.name})": table(r.failed_rows)
+        for place, r in results
+        if not r.passed and r.failed_rows is not None
+    }
+    return rows | {"Clauses": table(clauses, len(clauses))}
 
 
 def _metadata(source: Source, facts: pd.DataFrame | None, tables: dict[str, pd.DataFrame]) -> dict:

@@ -176,13 +176,13 @@ def _ranges(source: Source, distribution: Distribution, observations: pd.DataFra
         if name not in extremes.index:
             results.append(CheckResult(f"range_{name}", True, f"aucune valeur connue de `{name}`"))
             continue
-        found = f"`{name}` va de {extremes.loc[name, 'min']:.10g} à {extremes.loc[name, 'max']:.10g}"
+        found = f"`{name}` va de {_figure(extremes.loc[name, 'min'])} à {_figure(extremes.loc[name, 'max'])}"
         if low <= extremes.loc[name, "min"] and extremes.loc[name, "max"] <= high:
             results.append(CheckResult(f"range_{name}", True, found))
             continue
         outside = observations[(observations["variable"] == name) & ~observations["value"].between(low, high)]
         outside = outside[outside["status"] == "ok"]
-        detail = f"{found}, hors de [{low:g} ; {high:g}] sur {french.number(len(outside))} ligne(s)"
+        detail = f"{found}, hors de [{_figure(low)} ; {_figure(high)}] sur {french.number(len(outside))} ligne(s)"
         results.append(CheckResult(f"range_{name}", False, detail, outside.head(20)))
     return results
 
@@ -229,10 +229,17 @@ def _control(name: str, control: Control, observations: pd.DataFrame) -> CheckRe
         expected, label = control.mean, f"moyenne pondérée par `{control.weight}`"
     passed = abs(found - expected) <= control.tolerance
     detail = (
-        f"{label} de `{control.variable}` {control.period} : {found:.10g} trouvé, {expected:.10g} attendu à "
-        f"{control.tolerance:g} près ({control.source})"
+        f"{label} de `{control.variable}` {control.period} : {_figure(found)} trouvé, {_figure(expected)} attendu à "
+        f"{_figure(control.tolerance)} près ({control.source})"
     )
     return CheckResult(name, passed, detail)
+
+
+def _figure(value: float) -> str:
+    """With as many digits as tell it from its neighbours; an infinite bound is `∞`."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return french.number(value) if float(value).is_integer() else french.number(value, 6).rstrip("0")
 
 
 def _sample(rows: pd.DataFrame | None) -> str:

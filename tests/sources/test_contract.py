@@ -47,7 +47,7 @@ def test_every_clause_of_a_good_file_passes(card, path):
         ({"variables": {"pop": {"label": "Population", "maximum": 200}}}, "range_pop", "1 ligne(s)"),
         ({"variables": {"apl": {"label": "APL", "minimum": 2, "maximum": 3}}}, "range_apl", "2 ligne(s)"),
         ({"controls": [{**CONTROLS[0], "sum": 451}]}, "control_pop_2023", "450 trouvé, 451 attendu"),
-        ({"controls": [{**CONTROLS[1], "mean": 1.8}]}, "control_apl_2023", "1.75 trouvé, 1.8 attendu"),
+        ({"controls": [{**CONTROLS[1], "mean": 1.8}]}, "control_apl_2023", "1,75 trouvé, 1,8 attendu"),
     ],
 )
 def test_a_broken_clause_is_named_with_what_was_found(card, path, more, name, told):
