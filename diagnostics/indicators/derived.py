@@ -167,14 +167,14 @@ def double_vulnerability(inputs: Inputs) -> pd.DataFrame:
     thresholds = vulnerability.Thresholds(ACCESS, DEPRIVED, round(float(old), 1))
     found = vulnerability.vulnerability(communes, inputs.belongs, thresholds)
     tried = vulnerability.sensitivity(communes, inputs.above, ACCESS_TRIED, DEPRIVED_TRIED, [thresholds.ageing])
-    swing = tried.groupby(["zone_type", "zone_code"])["value"].agg(["min", "max"]).reindex(found.index)
-    effect = ["" if np.isnan(low) else _effect(low, high) for low, high in swing.to_numpy()]
+    known = dict(tuple(tried.dropna(subset="value").groupby(["zone_type", "zone_code"])))
+    effect = [f"; {vulnerability.grid_words(known[key])}" if key in known else "" for key in found.index]
     people = inputs.belongs.join(c["population"], on="commune").groupby(["zone_type", "zone_code"])["population"].sum()
-    known = people.reindex(found.index) * found["coverage"]
+    counted = people.reindex(found.index) * found["coverage"]
     shown = found["value"].notna()
     return found.assign(
-        numerator=known * found["value"] / 100,
-        denominator=known.where(shown),
+        numerator=counted * found["value"] / 100,
+        denominator=counted.where(shown),
         period=inputs.period,
         ci_low=np.nan,
         ci_high=np.nan,
@@ -243,11 +243,6 @@ def _standardised(
 def _band(name: str) -> str:
     """`people_0_4` -> `0-4`; `events_95plus` -> `95+`."""
     return name.partition("_")[2].replace("_", "-").replace("plus", "+")
-
-
-def _effect(low: float, high: float) -> str:
-    reach = "nulle encore" if high == 0 else f"de {french.number(low, 1)} à {french.quantity(high, '%', 1)}"
-    return f"; {reach} quand le seuil d’accès va de 2 à 3 et celui de défavorisation de la classe 3 à la classe 5"
 
 
 METHODS: dict[str, Callable[[Inputs], pd.DataFrame]] = {

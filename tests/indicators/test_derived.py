@@ -19,6 +19,7 @@ from diagnostics.indicators.derived import (
 )
 from diagnostics.statistics import standardisation
 from diagnostics.statistics.ages import read_band
+from diagnostics.statistics.vulnerability import read_grid
 
 CODES = [f"01{n:03d}" for n in range(60)]
 
