@@ -306,7 +306,12 @@ def apl(title: str, columns: dict[str, object]) -> Callable[[], bytes]:
 
 
 def apl_of(who: str, plural: str, population: str, **more: object) -> Callable[[], bytes]:
-    people = {f"{population} {plural}": lambda people: people * 0.98, "Population totale 2022": lambda people: people}
+    former = plural.replace("2022", "2021")
+    people = {
+        f"{population} {plural}": lambda people: people * 0.98,
+        f"{population} {former}": lambda people: people,
+        "Population totale 2022": lambda people: people,
+    }
     return apl(who, {f"APL aux {who}": 3.25, **more, **people})
 
 
@@ -640,22 +645,15 @@ GPS, SPECIALISTS = "Ensemble des médecins généralistes", "Ensemble des médec
 AMELI_PLACES = [("44", "54"), ("44", "57"), ("44", "999"), ("99", "999")]
 
 
-def ameli_ages() -> bytes:
+def ameli_demography() -> bytes:
+    """Every profession by département, region and France, sex and age: totals beside their parts."""
+    card = CATALOG.sources["cnam_demographie_2024"].of_profile("official")[0]
+    names = dict.fromkeys([GPS, *(code for block in card.observations for code in block.values.values())])
     ages = [("99", "Tout âge", 700), ("60", "60-64 ans", 90), ("65", "65-69 ans", 60), ("70", "70 ans et plus", 30)]
     return ods(AGE_COLUMNS, [
-        ["2024", GPS, region, dep, age, label, "tout sexe", count, 91.5]
-        for region, dep in AMELI_PLACES for age, label, count in ages
-    ])  # fmt: skip
-
-
-def ameli_densities() -> bytes:
-    card = CATALOG.sources["cnam_demographie_2024"].of_profile("official")[0]
-    names = dict.fromkeys(code for block in card.observations for code in block.values.values())
-    return ods(AGE_COLUMNS, [
-        [year, name, region, dep, age, label, sex, 120, 15.5]
-        for name in names for region, dep in AMELI_PLACES
-        for year, age, label, sex in (("2024", "99", "Tout âge", "tout sexe"), ("2024", "60", "60-64 ans", "tout sexe"),
-                                      ("2024", "99", "Tout âge", "hommes"), ("2023", "99", "Tout âge", "tout sexe"))
+        [year, name, region, dep, age, label, sex, count, 91.5]
+        for name in names for region, dep in AMELI_PLACES for age, label, count in ages
+        for year, sex in (("2024", "tout sexe"), ("2024", "hommes"), ("2023", "tout sexe"))
     ])  # fmt: skip
 
 
@@ -752,9 +750,9 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
     ("drees_sae", "identite_2023"): sae,
     ("drees_aide_sociale", "classeur_2020"): social_aid,
     ("insee_estim_pop_dep", "classeur_2021"): estimated_populations,
-    ("cnam_demographie_2024", "portail"): ameli_densities,
+    ("cnam_demographie_2024", "portail"): ameli_demography,
     ("cnam_pathologies", "effectifs"): pathologies,
-    ("cnam_demographie_age", "par_age"): ameli_ages,
+    ("cnam_demographie_age", "par_age"): ameli_demography,
     ("cnam_secteurs", "secteurs"): ameli_sectors,
     ("cnam_medecin_traitant", "annuelle"): ameli(
         ["annee", "region", "departement", "taux_patients_ald_sans_mt", "taux_patients_ald_sans_mt_integer"],

@@ -162,6 +162,17 @@ def test_an_old_geography_reaches_the_commune_that_absorbed_it(values):
         ("time_to_gp", ("commune", "54431"), 4 * (1 * 100 + 3 * 300) / 400),
         ("air_pm25_popw", ("france", "FR"), 9.5),
         ("no_gp_share_17plus", ("commune", "54395"), 100),
+        ("ehpad_places_per_1000_75plus", ("commune", "54395"), 1000 * 92 / (104_000 * 26 / 101)),
+        ("mco_beds_per_1000", ("commune", "54395"), 1000 * 1200 / 104_000),
+        ("water_micro_compliance", ("commune", "54395"), 100 * 2 / 3),
+        ("water_pfas20_max", ("epci", "245400676"), 0.12),
+        ("ips_school_mean", ("commune", "54395"), 100),
+        ("domestic_violence_rate", ("commune", "54395"), 2),
+        ("living_alone_80plus", ("france", "FR"), 50),
+        ("apa_rate_60plus", ("departement", "54"), 1000 * 13_969 / 8_000),
+        ("selfharm_hosp_rate", ("departement", "54"), 148.7),
+        ("time_to_maternity", ("commune", "54431"), 9 * (1 * 100 + 3 * 300) / 400),
+        ("nurse_zoning_pop_share", ("departement", "54"), 100 * 8 / 126),
     ],
 )
 def test_values_are_those_of_the_files(values, indicator, zone, expected):
