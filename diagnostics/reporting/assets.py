@@ -12,8 +12,6 @@ from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from fontTools import subset
-from fontTools.ttLib import TTFont
 from PIL import Image
 
 from diagnostics.storage import on_disk
@@ -41,6 +39,9 @@ def font_faces() -> str:
 
 def _subset(face: str) -> bytes:
     """One face with the characters of French only (about 25 kB instead of 230)."""
+    # Slow to load: code that only declares who writes what does not pay for it.
+    from fontTools import subset  # noqa: PLC0415
+
     options = subset.Options(
         flavor="woff", layout_features=["kern", "liga", "ccmp", "locl", "mark", "sups"], hinting=False
     )
@@ -49,10 +50,6 @@ def _subset(face: str) -> bytes:
     cutter = subset.Subsetter(options)
     cutter.populate(text=CHARACTERS)
     cutter.subset(font)
-    return _written(font, options)
-
-
-def _written(font: TTFont, options: subset.Options) -> bytes:
     target = io.BytesIO()
     subset.save_font(font, target, options)
     return target.getvalue()

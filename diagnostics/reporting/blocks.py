@@ -9,9 +9,10 @@ from functools import partial
 from diagnostics.catalog import Catalog, Indicator
 from diagnostics.reporting import narrative
 from diagnostics.reporting.figures import Facts, quantity
-from diagnostics.reporting.model import Block, Figure, MapFigure, MapFile, Row, Verdict
+from diagnostics.reporting.model import Block, Figure, MapFigure, MapFile, Row, Sensitivity, Verdict
 from diagnostics.reporting.place import Place
 from diagnostics.reporting.references import SourceNumbers
+from diagnostics.statistics.vulnerability import GRID, read_grid
 
 
 def _compared(
@@ -92,11 +93,12 @@ def block_of(indicator: Indicator, facts: Facts, place: Place, numbers: SourceNu
         trend=None,
         rank="",
         inside="",
+        sensitivity=_sensitivity(own.method) if own else None,
         map=None,
         definition=narrative.sentence(indicator.definition),
         formula=formula_text(indicator, facts.catalog, facts.profile),
         method_note=narrative.sentence(indicator.method_note),
-        computed=narrative.sentence(narrative.computed_words(own.method, indicator.method_note)) if own else "",
+        computed=narrative.sentence(narrative.computed_words(own.method, indicator.method_note, GRID)) if own else "",
         reserve=narrative.sentence(indicator.reserve),
         notes=(
             *(f"Tous ces chiffres : {note}." for note in sorted(common)),
@@ -105,6 +107,14 @@ def block_of(indicator: Indicator, facts: Facts, place: Place, numbers: SourceNu
         source_numbers=numbers.of(i for f in used for i in f.dataset_ids),
     )
     return replace(block, reading=_reading(block, place))
+
+
+def _sensitivity(method: str) -> Sensitivity | None:
+    """The grid of thresholds that a method tells, when it does."""
+    grid = read_grid(method)
+    accesses, classes = (tuple(sorted({key[n] for key in grid})) for n in (0, 1))
+    shares = tuple(tuple(grid.get((access, level)) for level in classes) for access in accesses)
+    return Sensitivity(accesses, classes, shares) if grid else None
 
 
 def _formula_kinds(indicator: Indicator) -> set[str]:

@@ -142,6 +142,15 @@ class MapFigure:
 
 
 @dataclass(frozen=True)
+class Sensitivity:
+    """What other thresholds would give: a share (%) by threshold of access (lines) and deprivation (columns)."""
+
+    accesses: tuple[float, ...]
+    classes: tuple[int, ...]
+    shares: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
 class Block:
     """One indicator in full.
 
@@ -167,6 +176,7 @@ class Block:
     trend: Trend | None
     rank: str  # a sentence, or nothing
     inside: str  # a sentence on the gradient between its communes, or nothing
+    sensitivity: Sensitivity | None
     map: MapFigure | None
     definition: str
     formula: str

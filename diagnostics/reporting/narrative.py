@@ -286,13 +286,16 @@ def slope_words(slope: float, unit: str, decimals: int) -> str:
     return f"{amount}{french.NO_BREAK}{unit}" if unit else amount
 
 
-def computed_words(method: str, method_note: str) -> str:
-    """What a computation of its own said of its value, without the words of the card and the names of methods."""
+def computed_words(method: str, method_note: str, besides: str) -> str:
+    """What a computation of its own said of its value, without the words of the card, the names of methods, and what
+    the report shows elsewhere (`besides`: how it begins)."""
     kind, *parts = re.split(r"(?<! ); ", method)
     if kind != "derived":
         return ""
     note = method_note.strip().rstrip(".")
-    return "\u202f; ".join(part for part in parts if " " in part and part.rstrip(".") != note)
+    return "\u202f; ".join(
+        part for part in parts if " " in part and part.rstrip(".") != note and not part.startswith(besides)
+    )
 
 
 def coverage_words(coverage: float) -> str:

@@ -140,7 +140,9 @@ def test_double_vulnerability_counts_the_people_of_communes_past_every_threshold
     assert counted > 0
     assert found.loc[("france", "FR"), "value"] == pytest.approx(100 * counted / people.sum())
     assert found.loc[("france", "FR"), "numerator"] == pytest.approx(counted)
-    assert "seuil d’accès" in found.loc[("france", "FR"), "method"]
+    grid = read_grid(found.loc[("france", "FR"), "method"])
+    assert len(grid) == 9
+    assert grid[2.5, 4] == pytest.approx(found.loc[("france", "FR"), "value"], abs=0.05)
 
 
 def shares_by_age(period="2022"):
