@@ -7,6 +7,7 @@ Nothing else in the house knows whether that is a disk: a product is read throug
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import tempfile
@@ -26,6 +27,8 @@ CACHE_BYTES = 5_000_000_000
 """How much of a remote store is kept on this machine, unless `DIAGNOSTIC_CACHE_BYTES` says otherwise."""
 IN_USE_SECONDS = 900
 """A copy that served so recently may still be about to be opened: it is not forgotten."""
+UNFINISHED_SECONDS = 3600
+"""A temporary file that was not written to for that long belongs to a process that died."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ def replacing(target: UPath | Path) -> Iterator[UPath]:
             target.fs.put_file(str(temporary), target.path)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    _forget_unfinished(target)
     temporary = target.with_name(name)
     try:
         yield temporary
@@ -165,6 +169,17 @@ def replacing(target: UPath | Path) -> Iterator[UPath]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _forget_unfinished(target: UPath) -> None:
+    """Remove what killed processes left of earlier attempts at `target`: nobody has written to it for a long time."""
+    for path in target.parent.glob(f".{glob.escape(target.stem)}.????????{glob.escape(target.suffix)}"):
+        try:
+            dead = time.time() - path.stat().st_mtime > UNFINISHED_SECONDS
+        except FileNotFoundError:  # its writer has just finished
+            continue
+        if dead:
+            path.unlink(missing_ok=True)
 
 
 def write_parquet(frame: pd.DataFrame, target: UPath | Path) -> None:
