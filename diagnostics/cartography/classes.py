@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from mapclassify import FisherJenks
 from numpy.typing import ArrayLike, NDArray
 
 from diagnostics import french
@@ -76,6 +75,9 @@ def weighted_quantiles(values: ArrayLike, weights: ArrayLike, shares: ArrayLike)
 
 
 def _natural_breaks(values: NDArray[np.float64], count: int) -> list[float]:
+    # It brings scikit-learn, slow to load: code that only declares who draws what does not pay for it.
+    from mapclassify import FisherJenks  # noqa: PLC0415
+
     ordered = np.sort(values)
     if len(ordered) > JENKS_LIMIT:
         ordered = ordered[np.linspace(0, len(ordered) - 1, JENKS_LIMIT).round().astype(int)]

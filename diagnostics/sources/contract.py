@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import duckdb
 import pandas as pd
-import pandera.pandas as pa
 
 from diagnostics import french
 from diagnostics.catalog.models import Control, Distribution, Observations, Source
@@ -101,6 +100,8 @@ def corrected(
 def _schema(observations: pd.DataFrame) -> CheckResult:
     text = {"dtype": "str", "nullable": False, "coerce": False}
     codes = observations["geo_type"].map(CODE_PATTERNS) if "geo_type" in observations else None
+    import pandera.pandas as pa  # noqa: PLC0415 - slow to load, and only a run that observes comes here
+
     schema = pa.DataFrameSchema(
         {
             "dataset_id": pa.Column(**text),

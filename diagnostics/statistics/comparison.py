@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 from scipy.spatial import cKDTree
 
 from diagnostics.errors import StatisticsError
@@ -149,6 +149,8 @@ def series_trend(period, value) -> dict[str, float]:
     steady climb has one chance in twelve of being luck.
     """
     _, (year, level) = columns(period=period, value=value)
+    from scipy import stats  # noqa: PLC0415 - slow to load, and few runs test a series
+
     known = ~np.isnan(year) & ~np.isnan(level)
     year, level = year[known], level[known]
     if len(year) < SERIES:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics.inputs import check_confidence, columns, numeric, refuse, refuse_negative
@@ -89,6 +88,8 @@ def population_classes(scores: pd.Series, population: pd.Series, classes: int = 
 
 def agreement(computed: pd.Series, published: pd.Series) -> dict[str, float]:
     """Rank correlation of two scores over the communes they share: `communes`, `spearman` (> 0.95, says §10.6)."""
+    from scipy import stats  # noqa: PLC0415 - slow to load, and only the engine comes here
+
     both = pd.concat([computed.rename("computed"), published.rename("published")], axis=1, join="inner").dropna()
     if len(both) < 3:
         raise StatisticsError(f"{len(both)} communes en commun entre le calcul et la publication : trop peu.")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics.inputs import (
@@ -94,7 +94,7 @@ def student_mean(mean, standard_deviation, size, multiplier: float = 1.0, confid
     refuse_negative("size", count, index)
     centre = np.where(count > 0, centre, np.nan)
     count = np.where(count >= 2, count, np.nan)
-    half = stats.t.ppf(0.5 + confidence / 2, count - 1) * spread / np.sqrt(count)
+    half = special.stdtrit(count - 1, 0.5 + confidence / 2) * spread / np.sqrt(count)
     return result(
         index,
         multiplier * centre,

@@ -18,7 +18,6 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, sparse
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics.inputs import columns, numeric, refuse, refuse_negative
@@ -206,6 +205,8 @@ class _State:
 
     def _hide_for_positivity(self) -> bool:
         """Families of masked units that hold nothing, and that no sharing of the totals could make positive."""
+        from scipy import optimize, sparse  # noqa: PLC0415 - slow to load, and only the engine comes here
+
         atoms = self.atoms
         masked = np.flatnonzero(~self.unit_open)
         families = {atom: i for i, atom in enumerate(dict.fromkeys(atoms[unit] for unit in masked if atoms[unit]))}

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import geopandas
 import numpy as np
 import pandas as pd
-from esda.smoothing import assuncao_rate
-from libpysal.graph import Graph
 from scipy.spatial import cKDTree
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics.comparison import benjamini_hochberg
 from diagnostics.statistics.inputs import columns, refuse, refuse_negative
+
+if TYPE_CHECKING:
+    from libpysal.graph import Graph
 
 NEAREST = 6
 PERMUTATIONS = 999
@@ -42,6 +44,8 @@ class Neighbours:
 
     def graph(self, kept: np.ndarray) -> Graph:
         """Row-standardised graph of the zones where `kept` is True, the isolated tied to their 6 nearest."""
+        from libpysal.graph import Graph  # noqa: PLC0415 - see `neighbours`
+
         place = np.cumsum(kept) - 1
         inside = self.pairs[kept[self.pairs].all(axis=1)]
         pairs = place[inside]
@@ -62,6 +66,9 @@ def neighbours(boundaries: geopandas.GeoSeries) -> Neighbours:
         raise StatisticsError("Contours en degrés ou sans projection : donnez-les en Lambert-93 (EPSG:2154).")
     refuse(boundaries.index.duplicated(), boundaries.index, lambda i: "zone en double.")
     refuse((boundaries.isna() | boundaries.is_empty).to_numpy(), boundaries.index, lambda i: "contour absent.")
+    # Slow to load: code that only declares who computes what does not pay for it.
+    from libpysal.graph import Graph  # noqa: PLC0415
+
     inside = boundaries.representative_point()
     with warnings.catch_warnings():
         # Isolated zones are expected and mended in `graph`.
@@ -87,6 +94,8 @@ def comparable_rates(events, population) -> pd.Series:
 
     Missing events or population, or an empty zone, stay missing.
     """
+    from esda.smoothing import assuncao_rate  # noqa: PLC0415 - see `neighbours`
+
     index, (count, total) = columns(events=events, population=population)
     refuse_negative("events", count, index)
     refuse_negative("population", total, index)

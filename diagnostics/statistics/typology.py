@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import fcluster, ward
 from scipy.cluster.vq import kmeans2
-from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics.inputs import numeric, refuse_negative
@@ -138,6 +137,9 @@ def _components(raw: np.ndarray, weight: np.ndarray, names: list[str]) -> tuple[
 
 
 def _choices(tree: _Tree, numbers, seed: int) -> pd.DataFrame:
+    # Slow to load: code that only declares who computes what does not pay for it.
+    from sklearn.metrics import silhouette_score  # noqa: PLC0415
+
     scores = tree.scores
     generator = np.random.default_rng(seed)
     sample = generator.choice(len(scores), min(SILHOUETTE_SAMPLE, len(scores)), replace=False)
@@ -191,6 +193,8 @@ class _Tree:
 
 def _stability(scores: np.ndarray, found: np.ndarray, number: int, resamples: int, seed: int) -> float:
     """Mean adjusted Rand index between the classes and those refound on 80 % of the zones drawn without replacement."""
+    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415 - see `_choices`
+
     generator = np.random.default_rng(seed)
     size = int(0.8 * len(scores))
     indices = (np.sort(generator.choice(len(scores), size, replace=False)) for _ in range(resamples))
