@@ -82,6 +82,13 @@ class Validators(BaseModel):
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
 
+    def may_be(self, response: httpx.Response) -> bool:
+        """False when an answer says of itself something else than what is known: some servers give one ETag for ever,
+        and two halves of two versions must never be glued."""
+        told = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
+        return all(told[key] in (None, known) for key, known in self.model_dump(exclude={"url"}).items() if known)
+
+
 @dataclass(frozen=True)
 class Arrival:
     """A whole body, at `file`. `url` is the address after redirects."""
@@ -244,7 +251,8 @@ class Web:
                 raise _UnsteadyError("reprise refusée par le serveur", after=0)
             _raise_for_status(response, self._clock)
             if response.status_code == HTTPStatus.PARTIAL_CONTENT:
-                if not stored or not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+                asked = response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+                if not (stored and asked and stored.may_be(response)):
                     part.drop()
                     raise _UnsteadyError("réponse partielle qui n'est pas celle demandée", after=0)
             else:

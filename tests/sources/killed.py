@@ -20,12 +20,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import dagster as dg
 import pandas as pd
 from producer import FakeTime, Loopback, card, storage_in
 
-from assets.observations import observation_assets
-from assets.raw import raw_assets
 from diagnostics.catalog import Catalog
 from diagnostics.sources import contract
 from diagnostics.sources.fetch import fetch
@@ -60,6 +57,12 @@ def workshop_in(folder: Path, address: str, web: Web) -> Workshop:
 
 
 def run(workshop: Workshop) -> None:
+    # Dagster takes seconds to load: the other actions do without.
+    import dagster as dg  # noqa: PLC0415
+
+    from assets.observations import observation_assets  # noqa: PLC0415
+    from assets.raw import raw_assets  # noqa: PLC0415
+
     assets = [*raw_assets(workshop.catalog), *observation_assets(workshop.catalog)]
     keys = [dg.AssetKey([stage, "essai"]) for stage in ("raw", "observations")]
     with dg.DagsterInstance.ephemeral() as instance:

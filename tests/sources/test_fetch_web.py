@@ -5,17 +5,23 @@ from __future__ import annotations
 import gzip
 import io
 import resource
+import select
 import shutil
 import socket
+import socketserver
 import ssl
 import subprocess
 import threading
 import time
 import zipfile
 from email.utils import formatdate
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from producer import (
+    FakeTime,
     Producer,
     announce,
     card,
@@ -31,7 +37,7 @@ from producer import (
 
 from diagnostics.errors import SourceError
 from diagnostics.sources.fetch import fetch
-from diagnostics.sources.web import Pace, Patience, Web, WebError
+from diagnostics.sources.web import PER_MINUTE, Pace, Patience, Web, WebError
 
 BODY = table(200)
 
@@ -449,6 +455,21 @@ def test_the_pace_of_a_host_is_kept(producer, tmp_path):
     assert producer.time.slept == [60.0, 0.0]
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 40), min_size=40, max_size=120))
+def test_melodi_is_never_asked_more_than_thirty_times_in_a_minute(pauses):
+    """Whatever else the process does between two requests, in any sixty seconds."""
+    time_ = FakeTime()
+    pace = Pace(PER_MINUTE, time_.sleep, time_.clock)
+    asked: list[float] = []
+    for pause in pauses:
+        pace.wait("api.insee.fr")
+        asked.append(time_.now)
+        time_.now += pause / 40
+    for i, moment in enumerate(asked):
+        assert sum(moment <= other < moment + 60 for other in asked[i:]) <= 30
+
+
 def test_a_proxy_of_the_environment_is_used(monkeypatch, tmp_path):
     """The proxy sees CONNECT and refuses: nothing goes round it."""
     seen = []
@@ -500,6 +521,67 @@ def test_an_unknown_authority_is_refused_at_once_and_diagnostic_ca_mends_it(prod
     monkeypatch.setenv("DIAGNOSTIC_CA", str(secured))
     with producer.web(transport=None) as web:
         assert fetch(source, source.distributions[0], storage_in(tmp_path), web=web).path.read_bytes() == BODY
+
+
+def test_the_authority_of_ssl_cert_file_is_trusted(producer, secured, monkeypatch, tmp_path):
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "DIAGNOSTIC_CA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(secured))
+    source = card(producer.serve("/pop.csv", whole(BODY)))
+    with producer.web(transport=None) as web:
+        assert fetch(source, source.distributions[0], storage_in(tmp_path), web=web).path.read_bytes() == BODY
+
+
+@pytest.fixture
+def tunnel():
+    """A proxy on loopback that opens the tunnels it is asked for; `seen` are its requests."""
+    seen: list[bytes] = []
+
+    class Tunnel(socketserver.BaseRequestHandler):
+        def handle(self):
+            asked = self.request.recv(4096)
+            seen.append(asked.splitlines()[0])
+            host, _, port = asked.split()[1].decode().partition(":")
+            with socket.create_connection((host, int(port))) as server:
+                self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                ends = {self.request: server, server: self.request}
+                while True:
+                    for ready in select.select(list(ends), [], [], 10)[0]:
+                        block = ready.recv(65536)
+                        if not block:
+                            return
+                        ends[ready].sendall(block)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield SimpleNamespace(address=f"http://127.0.0.1:{server.server_address[1]}", seen=seen)
+        server.shutdown()
+
+
+@pytest.fixture
+def get_secured(producer, secured, monkeypatch, tmp_path):
+    """Fetch a file from the producer behind TLS, his authority being known by DIAGNOSTIC_CA."""
+    monkeypatch.setenv("DIAGNOSTIC_CA", str(secured))
+
+    def run():
+        source = card(producer.serve("/pop.csv", whole(BODY)))
+        with producer.web(transport=None) as web:
+            return fetch(source, source.distributions[0], storage_in(tmp_path), web=web)
+
+    return run
+
+
+@pytest.mark.parametrize(("spared", "through"), [("", True), ("127.0.0.1", False)])
+def test_a_proxy_of_the_environment_carries_the_file(get_secured, tunnel, monkeypatch, spared, through):
+    for name in ("https_proxy", "ALL_PROXY", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", tunnel.address)
+    monkeypatch.setenv("NO_PROXY", spared)
+    raw = get_secured()
+    assert raw.path.read_bytes() == BODY
+    host = raw.receipt.address.split("/")[2]
+    assert tunnel.seen == ([f"CONNECT {host} HTTP/1.1".encode()] if through else [])
 
 
 def test_an_authority_file_that_is_none_is_an_error(monkeypatch, tmp_path):

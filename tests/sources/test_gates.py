@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from producer import Producer, card, cut, stall, status, storage_in, table, whole
 
+from diagnostics import french
 from diagnostics.errors import SourceError
 from diagnostics.sources.fetch import fetch
 from diagnostics.sources.gates import FileFacts, accept, judge, measure, refresh
@@ -173,7 +174,7 @@ def test_a_control_total_that_is_off_refuses_the_file(producer, tmp_path):
     outcome = ground.refresh(whole(table(200, population=101), etag='"v2"'))
     assert outcome.state == "refused"
     (reason,) = [r for r in outcome.results if not r.passed]
-    assert "40300" in reason.detail
+    assert french.number(40_300) in reason.detail
     assert "total publié" in reason.detail
 
 
