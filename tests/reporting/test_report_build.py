@@ -8,6 +8,7 @@ from diagnostics.errors import GeographyError
 from diagnostics.reporting import Vigilance, zone_keys
 from diagnostics.reporting.figures import dataset_ids
 from diagnostics.reporting.html import render_html
+from diagnostics.statistics.vulnerability import grid_words
 
 HOSTILE = '<script>alert("x")</script>'
 NARROW, NO_BREAK = "\u202f", "\u00a0"
@@ -247,3 +248,107 @@ def test_a_territory_without_communes_is_refused(build, petr_values):
 @pytest.mark.parametrize("cell", ["a_1, b2", "a_1;b2", ["a_1", "b2"], "a_1 b2 a_1"])
 def test_dataset_identifiers_are_read_from_any_list(cell):
     assert dataset_ids(cell) == ("a_1", "b2")
+
+
+# --- what the observatory reads out ----------------------------------------------------------------------------------
+
+
+def shares(name, zones, period="2022", **other):
+    """Rows of a share of 1,000 people: `zones` is (type, code) -> count."""
+    return [
+        value_row(name, *zone, count / 10, numerator=count, denominator=1000.0, period=period, **other)
+        for zone, count in zones.items()
+    ]
+
+
+def test_the_word_is_that_of_the_adjusted_test_everywhere(build):
+    """An interval that leaves the region out is not enough when the test of the counts says nothing."""
+    rows = shares("unemployment_rate_rp", {("cls", "val-test"): 210.0}, ci_low=20.5, ci_high=21.5, comparison="worse")
+    rows += shares("unemployment_rate_rp", {("region", "44"): 200.0})
+    built = build(values_table(*rows))
+    assert row_of(block_of(built, "unemployment_rate_rp").benchmarks, "Grand Est").words == "comparable à la région"
+    (line,) = built.sections[0].overview
+    assert (line.verdict, line.words) == ("similar", "comparable")
+    assert "hasard" not in built.sections[0].finding
+    (summary,) = built.dashboard
+    assert summary.verdicts[2] == "similar"
+
+
+def test_a_trend_is_told_with_its_test_and_hidden_with_one_vintage(build):
+    own = ("cls", "val-test")
+    rows = shares("living_alone", {own: 300.0}) + shares("living_alone", {own: 200.0}, period="2016")
+    trend = block_of(build(values_table(*rows)), "living_alone").trend
+    assert (trend.arrow, trend.words, trend.years, trend.course) == ("↑", "défavorable", "2016-2022", "worsening")
+    assert trend.sentence == (
+        f"Évolution : de 20,0{NARROW}% en 2016 à 30,0{NARROW}% en 2022 ; une hausse défavorable, que le hasard "
+        "n’explique pas (test du khi-deux de tendance)."
+    )
+    near = shares("living_alone", {own: 300.0}) + shares("living_alone", {own: 200.0}, period="2021")
+    untested = block_of(build(values_table(*near)), "living_alone").trend
+    assert (untested.words, untested.course) == ("en hausse, sans test", "not_tested")
+    assert block_of(build(values_table(*rows[:1])), "living_alone").trend is None
+    page = render_html(build(values_table(*rows)))
+    assert page.count('<th scope="col" class="reading">Évolution</th>') == 2
+    assert '<th scope="col" class="reading">Évolution</th>' not in render_html(build(values_table(*rows[:1])))
+
+
+def test_a_rank_is_told_with_the_places_its_interval_allows(build):
+    peers = {("epci", f"{code:09d}"): 10.0 * code for code in range(1, 40)}
+    rows = shares("unemployment_rate_rp", {("cls", "val-test"): 205.0}, ci_low=18.2, ci_high=23.3)
+    rows += shares("unemployment_rate_rp", peers)
+    said = block_of(build(values_table(*rows)), "unemployment_rate_rp").rank
+    assert said == (
+        "Rang : 21e sur 40 intercommunalités de France, la 1re étant la plus favorable (entre la 19e et la 24e place, "
+        "compte tenu de l’intervalle)."
+    )
+
+
+def test_inequalities_inside_are_drawn_or_said_unknown(build, commune_report, report):
+    communes = [f"54{n:03d}" for n in range(1, 11)]
+    assert commune_report.inequality.finding.startswith("Ce territoire est fait d’une seule commune")
+    assert report.inequality.finding.startswith("Non connues")
+    assert report.inequality.gradients == ()
+    where = {code: {"epci": "200000011", "departement": "54", "cls": "val-test", "region": "44"} for code in communes}
+    rows = shares("living_alone", {("cls", "val-test"): 2500.0})
+    rows[0] |= {"denominator": 10_000.0, "value": 25.0}
+    rows += shares("living_alone", {("commune", code): 150.0 + 20 * n for n, code in enumerate(communes)})
+    classes = pd.Series([1, 1, 2, 2, 3, 3, 4, 4, 5, 5], index=communes)
+    built = build(values_table(*rows), membership=membership_table(where), classes=classes)
+    (gradient,) = built.inequality.gradients
+    assert gradient.unequal
+    assert gradient.unfavourable
+    assert gradient.communes == 10
+    assert built.inequality.finding.startswith(f"Sur 1{NO_BREAK}indicateur, 1 est nettement plus défavorable")
+    assert "À l’intérieur du territoire" in block_of(built, "living_alone").inside
+    page = render_html(built)
+    assert built.inequality.drawing in page
+    assert "aux dépens des plus défavorisées" in page
+
+
+def test_similar_territories_are_a_benchmark_and_are_listed(build, catalog):
+    """Three traits are asked for: the small catalogue of this house has two, and nothing is then alike."""
+    assert build(values_table(value_row("pop_municipal", "cls", "val-test", 10.0))).similar is None
+
+
+def test_other_thresholds_are_shown_when_the_value_tells_them(build):
+    method = "derived; seuils : 2,5; " + grid_words(
+        pd.DataFrame({"access": [2.0, 2.5], "deprivation": [4, 4], "ageing": 9.9, "value": [1.0, 3.5]})
+    )
+    built = build(values_table(value_row("partial", "cls", "val-test", 3.5, method=method)))
+    block = block_of(built, "partial")
+    assert block.sensitivity.shares == ((1.0,), (3.5,))
+    assert block.computed == "Seuils : 2,5."
+    assert "Effet des seuils" in render_html(built)
+
+
+def test_the_dashboard_has_every_reading_of_a_figure(report):
+    (line,) = [x for x in report.dashboard if x.label == "Taux de chômage" and x.zone.type == "cls"]
+    assert line.verdicts == ("similar", "better", "worse", "worse")
+    assert (line.value, line.trend, line.communes) == (14.25, None, None)
+
+
+def test_the_rule_of_vigilance_is_in_words(report):
+    rules = dict(report.methods)
+    assert "Trois points" in rules["Points de vigilance"]
+    assert "Benjamini-Hochberg" in rules["Comparaison à un repère"]
+    assert 'id="regle-vigilance"' in render_html(report)

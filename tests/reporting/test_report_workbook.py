@@ -27,7 +27,15 @@ def records(sheet) -> list[dict]:
 
 
 def test_its_sheets(book):
-    assert book.sheetnames == ["Lisez-moi", "Synthèse", "Tableau de bord", "Communes", "Valeurs", "Dictionnaire", "Sources"]
+    assert book.sheetnames == [
+        "Lisez-moi",
+        "Synthèse",
+        "Tableau de bord",
+        "Communes",
+        "Valeurs",
+        "Dictionnaire",
+        "Sources",
+    ]
 
 
 def test_every_figure_is_there_with_the_same_number(book, report):
