@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import smtplib
 import threading
+import traceback
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -254,26 +257,55 @@ def test_an_alert_by_mail(monkeypatch):
     assert sent == ["tls", ("moi", "p@ss"), "a@b.fr"]
 
 
-def test_a_failed_run_is_told_to_the_webhook(tiny_project, instance, monkeypatch):
-    posted = []
+class Receiver(BaseHTTPRequestHandler):
+    """The other end of a webhook."""
 
-    def accept(url, json, timeout):
-        posted.append(json["text"])
-        return httpx.Response(200, request=httpx.Request("POST", url))
+    def do_POST(self):
+        self.server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
 
-    monkeypatch.setattr(httpx, "post", accept)
-    monkeypatch.setenv("DIAGNOSTIC_ALERT_WEBHOOK", "https://exemple.fr/crochet")
+    def log_message(self, *_):
+        """Silence."""
+
+
+@pytest.fixture
+def receiver():
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    server.received = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_failed_run_is_told_and_no_secret_is_written_anywhere(tiny_project, receiver, monkeypatch):
+    shutil.copy(Path(__file__).resolve().parents[2] / "dagster.yaml", tiny_project.home)
+    monkeypatch.chdir(tiny_project.home)
+    secrets = ("crochet-3f9a", "chut-77e1")
+    monkeypatch.setenv("DIAGNOSTIC_ALERT_WEBHOOK", f"http://127.0.0.1:{receiver.server_port}/{secrets[0]}")
+    monkeypatch.setenv("DIAGNOSTIC_ALERT_EMAIL", "equipe@exemple.fr")
+    # Nobody listens there: the e-mail fails, and its error must not tell the password either.
+    monkeypatch.setenv("DIAGNOSTIC_SMTP", f"smtps://moi:{secrets[1]}@127.0.0.1:9")
     tiny_project.publish("population", POPULATION | {"54001": 1})
     definitions = build_definitions(workshop=tiny_project.workshop())
-    result = definitions.resolve_job_def(FIGURES).execute_in_process(instance=instance, raise_on_error=False)
-    assert not result.success
-    context = dg.build_run_status_sensor_context(
-        sensor_name="alerte_echec",
-        dagster_event=result.get_run_failure_event(),
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-    ).for_run_failure()
-    alerts.alert_on_failure(context)
-    (text,) = posted
-    assert "Jeu population" in text
-    assert "Traceback" not in text
+    with dg.DagsterInstance.get() as instance:
+        result = definitions.resolve_job_def(FIGURES).execute_in_process(instance=instance, raise_on_error=False)
+        assert not result.success
+        context = dg.build_run_status_sensor_context(
+            sensor_name="alerte_echec",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+        ).for_run_failure()
+        with pytest.raises(RuntimeError, match="e-mail") as error:
+            alerts.alert_on_failure(context)
+    (told,) = receiver.received
+    assert "Jeu population" in told["text"]
+    assert "Traceback" not in told["text"]
+    assert not [s for s in secrets if s in told["text"] or s in "".join(traceback.format_exception(error.value))]
+    written = [path for path in tiny_project.folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".db" for path in written)
+    assert not [(path, s) for path in written for s in secrets if s.encode() in path.read_bytes()]

@@ -103,6 +103,42 @@ def test_an_open_notebook_blocks_no_refresh_and_keeps_its_figures(copied, tmp_pa
     assert int(out) == first
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from upath import UPath
+from diagnostics.catalog import load_catalog
+from diagnostics.products import database
+from diagnostics.storage import Storage
+from diagnostics.workshop import Workshop
+
+views = database._views
+
+def wait(*arguments):
+    print("half made", flush=True)
+    sys.stdin.readline()
+    views(*arguments)
+
+database._views = wait
+database.write_database(Workshop(load_catalog(), "embedded", Storage(UPath(sys.argv[1]))))
+"""
+
+
+def test_a_refresh_under_way_blocks_no_notebook(copied):
+    database.write_database(copied)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(copied.storage.root)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert writer.stdout.readline() == "half made\n"
+    with database.connect(copied.storage) as db:
+        (rows,) = db.sql("select count(*) from values_latest").fetchall()[0]
+        assert rows > 0
+        writer.communicate("\n", timeout=120)
+        assert writer.returncode == 0
+        assert db.sql("select count(*) from values_latest").fetchall() == [(rows,)]
+
+
 def test_a_failed_refresh_leaves_the_former_file_alone(copied, monkeypatch):
     path = database.write_database(copied)
     before = path.read_bytes()
