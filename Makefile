@@ -4,6 +4,8 @@ PROFILE ?= embedded
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# In a container one is root, which JupyterLab refuses unless told.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: diagnostic test install ui notebooks lint bench snapshot deploy-proof clean
 
@@ -25,7 +27,7 @@ ui: $(STAMP)
 
 notebooks: $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[notebooks]'
-	@$(BIN)/jupyter lab --ip 127.0.0.1 --port $${PORT:-8888} --notebook-dir notebooks
+	@$(BIN)/jupyter lab --ip 127.0.0.1 --port $${PORT:-8888} --notebook-dir notebooks $(AS_ROOT)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
