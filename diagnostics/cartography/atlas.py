@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -257,8 +257,8 @@ def spec_of(
         direction=indicator.direction,
         classification=method,
         breaks=breaks,
-        source=french.listing([re.sub(r"^Sources?\s*:\s*", "", s.citation) for s in sources]),
-        vintage=french.listing(re.findall(r"@([^#;]+)#", first["source_version"])),
+        source=french.listing(_each_once(re.sub(r"^Sources?\s*:\s*", "", s.citation) for s in sources)),
+        vintage=french.listing(_each_once(re.findall(r"(?<=[@,])([^#;,]+)(?=[#,])", first["source_version"]))),
         geography="communes au 1er janvier 2025" if level == "commune" else NEIGHBOURING_EPCI,
         licence=french.listing(list(dict.fromkeys(s.licence for s in sources))),
         produced_on=produced_on,
@@ -267,6 +267,11 @@ def spec_of(
         benchmark=benchmark,
         zone_noun="communes" if level == "commune" else NEIGHBOURING_EPCI,
     )
+
+
+def _each_once(words: Iterable[str]) -> list[str]:
+    """Two files of one producer are credited once."""
+    return list(dict.fromkeys(words))
 
 
 def _subtitle(land: Land, indicator: Indicator, rows: pd.DataFrame, period: str) -> str:

@@ -31,6 +31,7 @@ MEDIA = {
     ".png": ("png", "image/png", "Carte"),
     ".svg": ("svg", "image/svg+xml", "Carte"),
 }
+TITLES = {"tableau_de_bord.parquet": "Tableau de bord : comparaisons, évolutions, rangs et inégalités intérieures"}
 NUMBERS = {"numerator", "denominator", "value", "ci_low", "ci_high", "coverage"}
 
 
@@ -114,7 +115,7 @@ def resource(folder: UPath, path: UPath) -> dict:
     described = {
         "name": relative.lower().replace("/", "-").replace(".", "-").replace("_", "-"),
         "path": relative,
-        "title": title,
+        "title": TITLES.get(path.name, title),
         "format": form,
         "mediatype": media,
         "bytes": len(content),
