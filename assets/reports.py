@@ -133,7 +133,8 @@ def read_large_communes(workshop: Workshop, besides: Sequence[str]) -> pd.DataFr
             """
             select v.* from read_parquet($path) v semi join (
                 select zone_code from read_parquet($path)
-                where indicator_id = 'pop_municipal' and zone_type = 'commune' and value >= $size
+                where indicator_id = 'pop_municipal' and zone_type = 'commune'
+                group by zone_code having arg_max(value, period) >= $size
             ) using (zone_code)
             where zone_type = 'commune' and not list_contains($besides, zone_code)
             """,
