@@ -240,3 +240,14 @@ def test_french_typography_of_territories_and_sources(catalog):
         *((s.id, v.label) for s in catalog.sources.values() for v in s.variables.values()),
     ]
     assert [(where, text) for where, text in texts if straight.search(text) or loose.search(text)] == []
+
+
+DATED = {"pop75_projection_2040", "pop_projection_2050_dep", "income_median_uc_2023", "qpv_pop_share",
+         "diabetes_comparative", "dwelling_pre1971_share"}  # fmt: skip
+"""The year is part of what these say (a horizon, a list of quarters, a norm), not the vintage of a file."""
+
+
+def test_a_definition_names_no_vintage(catalog):
+    """The table has `period`: another profile, or the next edition, gives another year."""
+    dated = [i.id for i in catalog.indicators.values() if re.search(r"\b(19|20)\d\d\b", i.definition)]
+    assert set(dated) <= DATED
