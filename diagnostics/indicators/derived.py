@@ -63,12 +63,17 @@ class Inputs:
 
 
 def icm(inputs: Inputs) -> pd.DataFrame:
-    """Comparative mortality of every zone above the commune: deaths observed / expected × 100, France being 100."""
+    """Comparative mortality of every zone above the commune: deaths observed / expected × 100, France being 100.
+
+    With the inputs `ehpad_places` and `people_75plus`, `method` says whether nursing homes swell the deaths of a zone.
+    """
     strata = {(sex, band): f"{ours}_{name}" for ours, sex in SEXES.items() for name, band in BANDS.items()}
     population = pd.DataFrame({key: inputs.communes[name] for key, name in strata.items()})
     rates = _national_rates(inputs.tables).reindex(pd.MultiIndex.from_tuples(strata))
     zones = inputs.above[inputs.above["zone_type"] != "france"]
-    found = standardisation.icm(inputs.communes["deaths"], population, rates, zones, WINDOW).reset_index()
+    found = standardisation.icm(
+        inputs.communes["deaths"], population, rates, zones, WINDOW, ehpad_share=_ehpad_share(inputs.communes)
+    ).reset_index()
     # What a zone withholds, its observed deaths would tell.
     shown = found["value"].notna()
     return found.assign(
@@ -76,6 +81,13 @@ def icm(inputs: Inputs) -> pd.DataFrame:
         denominator=found["expected"].where(shown),
         method="ICM; " + found["method"] + "; " + found["caveat"].str.rstrip("."),
     )[COLUMNS]
+
+
+def _ehpad_share(communes: pd.DataFrame) -> pd.Series | None:
+    """EHPAD places per person of 75 or more; None where the formula does not tell the places (`ehpad_places`)."""
+    if "ehpad_places" not in communes:
+        return None
+    return communes["ehpad_places"] / communes["people_75plus"].where(communes["people_75plus"] > 0)
 
 
 def _national_rates(tables: Mapping[str, pd.DataFrame]) -> pd.Series:

@@ -70,6 +70,17 @@ def test_icm_is_observed_over_expected_with_france_at_one_hundred():
     assert "commune" not in found.index.get_level_values(0)
 
 
+def test_an_icm_tells_the_zones_whose_nursing_homes_swell_the_deaths():
+    inputs = mortality_inputs()
+    assert icm(inputs)["method"].str.contains("EHPAD sur le domicile des décès non mesuré").all()
+    inputs.communes["people_75plus"] = 200.0
+    inputs.communes["ehpad_places"] = 0.0
+    inputs.communes.loc[CODES[0], "ehpad_places"] = 12.0
+    told = icm(inputs).set_index(["zone_type", "zone_code"])["method"]
+    assert "dont les EHPAD gonflent les décès" in told["epci", "A"]
+    assert "EHPAD" not in told["epci", "B"]
+
+
 def test_an_icm_whose_deaths_are_unknown_has_no_figure_at_all():
     inputs = mortality_inputs()
     inputs.communes.loc[[CODES[0], CODES[3], CODES[6], CODES[9]], "deaths"] = np.nan
