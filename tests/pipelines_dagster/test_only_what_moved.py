@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+from dataclasses import replace
 
 import dagster as dg
 import pandas as pd
@@ -20,11 +21,12 @@ from assets.indicators import refresh_values
 from assets.maps import draw
 from diagnostics.catalog import load_catalog
 from diagnostics.indicators import by_indicator, stamps_of, write_values
+from diagnostics.indicators.parts import parts
 from diagnostics.storage import Storage
 from diagnostics.workshop import Workshop
-from pipelines.definitions import build_definitions
+from pipelines.definitions import build_assets, build_definitions
 from pipelines.jobs import FIGURES
-from pipelines.run import stale_assets
+from pipelines.run import REFERENCE, stale_assets
 
 NEW = SUPPLY | {"54001": 4}
 VALUES = ("indicators", "values")
@@ -154,6 +156,43 @@ def test_nothing_moved_nothing_is_computed(made):
     before = table(made.storage)
     assert refresh_values(made.workshop()).computed == set()
     pd.testing.assert_frame_equal(table(made.storage), before)
+
+
+FEW = {"pop_municipal", "pop_growth_annual", "radon_class3_pop_share", "edi_q5_pop_share"}
+MOVED = "irsn_radon"
+
+
+def test_on_real_files_too_one_source_moves_and_the_table_is_that_of_a_full_run(mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIAGNOSTIC_MIRROR", str(mirror))
+    whole = load_catalog()
+    catalog = whole.of_indicators(FEW)
+    used = {dataset for part in parts(catalog, "mirror").values() for dataset in part.datasets}
+    tables = {s.id for s in whole.sources.values() if any(d.table for d in s.of_profile("mirror"))}
+    sources = {name: source for name, source in whole.sources.items() if name in used | tables}
+    territories = {"val-de-lorraine": whole.territory("val-de-lorraine")}
+    catalog = replace(catalog, sources=sources, territories=territories)
+    workshop = Workshop(catalog, "mirror", Storage(UPath(tmp_path / "data")))
+    observe(workshop, workshop.sources)
+    made = build_assets(catalog)
+    dg.materialize(made, selection=[dg.AssetKey(REFERENCE)], resources={"workshop": workshop})
+    workshop.record("geography")
+    first = refresh_values(workshop)
+    assert first.computed == set(workshop.parts)
+
+    revised = sources[MOVED].model_copy(update={"notes": "Nouvelle édition."})
+    workshop = replace(workshop, catalog=replace(catalog, sources=sources | {MOVED: revised}))
+    observe(workshop, [MOVED])
+    assert refresh_values(workshop).computed == {"radon_class3_pop_share"}
+    ours = table(workshop.storage).drop(columns="computed_at")
+    workshop.storage.values.unlink()
+    assert refresh_values(workshop).rows == first.rows
+    theirs = table(workshop.storage).drop(columns="computed_at")
+    pd.testing.assert_frame_equal(ours, theirs, check_categorical=False, rtol=1e-12)
+
+
+def observe(workshop, datasets):
+    keys = [dg.AssetKey([stage, dataset]) for stage in ("raw", "observations") for dataset in datasets]
+    dg.materialize(build_assets(workshop.catalog), selection=keys, resources={"workshop": workshop})
 
 
 # --- maps ------------------------------------------------------------------------------------------------------------
