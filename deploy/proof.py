@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,20 +41,24 @@ def main() -> int:
     asked.add_argument("--territories", type=int, default=20)
     asked.add_argument("--indicators", type=int, default=1, help="indicators kept per axis: maps are what costs")
     asked.add_argument("--minutes", type=int, default=60, help="given up after that long")
+    asked.add_argument("--keep", type=Path, help="work in this folder and keep it; what one machine made there serves")
     options = asked.parse_args()
     needed = [shutil.which("redis-server"), *POSTGRES_BINARIES]
     if len(needed) < 2 or needed[0] is None:
         sys.exit("Il faut PostgreSQL et Redis : apt-get install postgresql redis-server")
+    # Told to stop, it stops its servers first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
-        # Not under the caller's own temporary folder: PostgreSQL runs as another user when this one is root.
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deploy-proof-")))
-        work.chmod(0o755)
-        return prove(work, options, stack, deadline=time.monotonic() + 60 * options.minutes)
+        work = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deploy-proof-")))
+        work.mkdir(parents=True, exist_ok=True)
+        return prove(work.resolve(), options, stack, deadline=time.monotonic() + 60 * options.minutes)
 
 
 def prove(work: Path, options: argparse.Namespace, stack: ExitStack, deadline: float) -> int:
     project = work / "project"
-    territories = copy_project(project, options.territories, options.indicators)
+    if not project.exists():
+        copy_project(project, options.territories, options.indicators)
+    territories = sorted(path.stem for path in (project / "catalog" / "territories").glob("*.yaml"))
     common = {k: v for k, v in os.environ.items() if not k.startswith(("DIAGNOSTIC_", "DAGSTER_", "AWS_"))}
     common |= {
         "PYTHONPATH": str(project), "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1",
@@ -67,52 +71,18 @@ def prove(work: Path, options: argparse.Namespace, stack: ExitStack, deadline: f
     cluster = common | start_servers(work, stack)
     cluster |= {
         "DAGSTER_HOME": str(project / "deploy"), "DIAGNOSTIC_DATA": "s3://diagnostic/prod",
-        "DIAGNOSTIC_FILES": str(one), "DIAGNOSTIC_LOGS": str(work / "logs"),
+        "DIAGNOSTIC_FILES": str(one), "DIAGNOSTIC_LOGS": str(work / "logs"), "DIAGNOSTIC_CACHE": str(work / "cache"),
     }  # fmt: skip
     os.environ.update(cluster)
     sys.path.insert(0, str(project))
-    workers = {n: stack.enter_context(worker(n, project, cluster, work)) for n in (1, 2)}
-    daemon = ["-m", "dagster._daemon", "run", "-m", "pipelines.definitions"]
-    stack.enter_context(running(python(*daemon), project, cluster, work / "daemon.log"))
-
-    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter  # noqa: PLC0415
-
-    with DagsterInstance.get() as instance:
-
-        def runs(job: str, *statuses: DagsterRunStatus) -> list:
-            return instance.get_run_records(RunsFilter(job_name=job, statuses=statuses or None))
-
-        done = DagsterRunStatus.SUCCESS
-        say("Grappe : les indicateurs de la France")
-        command(project, cluster, "job", "launch", "-m", "pipelines.definitions", "-j", FIGURES)
-        wait(lambda: runs(FIGURES, done), deadline, "les indicateurs")
-        say("Grappe : rattrapage de tous les territoires")
-        command(
-            project, cluster, "job", "backfill", "-m", "pipelines.definitions", "-j", DELIVERABLES, "--all", "true",
-            "--noprompt",
-        )  # fmt: skip
-        wait(lambda: len(runs(DELIVERABLES, done)) >= min(KILL_AFTER, len(territories) - 2), deadline, "le début")
-        held = wait(lambda: held_by(instance, runs(DELIVERABLES, DagsterRunStatus.STARTED), 2), deadline, "une prise")
-        time.sleep(3)
-        os.killpg(workers[2].pid, signal.SIGKILL)
-        partition = held.tags["dagster/partition"]
-        say(f"Travailleur 2 tué pendant « {partition} », {len(runs(DELIVERABLES, done))} territoires faits")
-        wait(
-            lambda: {r.dagster_run.tags["dagster/partition"] for r in runs(DELIVERABLES, done)} == set(territories),
-            deadline, "tous les territoires",
-        )  # fmt: skip
-        failed = runs(DELIVERABLES, DagsterRunStatus.FAILURE)
-        lasted = [r.end_time - r.start_time for r in runs(DELIVERABLES, done)]
-        figures = runs(FIGURES, done)[0]
-        assert held.run_id in [r.dagster_run.run_id for r in failed], "the killed run was not declared failed"
-        assert {r.dagster_run.tags["dagster/partition"] for r in failed} == {partition}, "another run failed"
-    return judge(one, spent, figures.end_time - figures.start_time, lasted, territories)
+    figures, lasted = on_a_cluster(project, cluster, territories, stack, deadline)
+    return judge(one, spent, figures, lasted, territories)
 
 
 # --- the two ways ----------------------------------------------------------------------------------------------------
 
 
-def copy_project(target: Path, count: int, indicators: int) -> list[str]:
+def copy_project(target: Path, count: int, indicators: int) -> None:
     """The code as it is, with a catalogue of `count` territories cut from those of the house."""
     for name in CODE:
         source = ROOT / name
@@ -130,14 +100,13 @@ def copy_project(target: Path, count: int, indicators: int) -> list[str]:
     ]
     communes = [code for model in models for code in model["communes"]]
     size = len(communes) // count
-    names = [f"essai-{n:02d}" for n in range(1, count + 1)]
-    for n, name in enumerate(names):
+    for n in range(count):
+        name = f"essai-{n + 1:02d}"
         card = {
             "id": name, "name": f"Essai {n + 1}", "kind": "free", "cog_year": models[0]["cog_year"],
             "communes": communes[n * size : (n + 1) * size], "axes": axes, "source": "écrit par deploy/proof.py",
         }  # fmt: skip
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(card, allow_unicode=True), encoding="utf-8")
-    return names
 
 
 @dataclass(frozen=True)
@@ -150,7 +119,7 @@ class Spent:
 
 def on_one_machine(project: Path, environment: dict, territories: list[str], profile: str, deadline: float) -> Spent:
     home = project.parent / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     shutil.copy(ROOT / "dagster.yaml", home)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(
@@ -160,6 +129,48 @@ def on_one_machine(project: Path, environment: dict, territories: list[str], pro
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
     return Spent(time.monotonic() - start, processor)
+
+
+def on_a_cluster(
+    project: Path, environment: dict, territories: list[str], stack: ExitStack, deadline: float
+) -> tuple[float, list[float]]:
+    """Everything by two workers, of which one is killed; seconds that the figures, and each territory, lasted."""
+    from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter  # noqa: PLC0415
+
+    # First of all: it makes the tables that the others use.
+    instance = stack.enter_context(DagsterInstance.get())
+    work = project.parent
+    workers = {n: stack.enter_context(worker(n, project, environment, work)) for n in (1, 2)}
+    daemon = ["-m", "dagster._daemon", "run", "-m", "pipelines.definitions"]
+    stack.enter_context(running(python(*daemon), project, environment, work / "daemon.log"))
+
+    def runs(job: str, status: DagsterRunStatus) -> list:
+        return instance.get_run_records(RunsFilter(job_name=job, statuses=[status]))
+
+    def done() -> set[str]:
+        return {r.dagster_run.tags["dagster/partition"] for r in runs(DELIVERABLES, DagsterRunStatus.SUCCESS)}
+
+    say("Grappe : les indicateurs de la France")
+    dagster(project, environment, "job", "launch", "-m", "pipelines.definitions", "-j", FIGURES)
+    (figures,) = wait(lambda: runs(FIGURES, DagsterRunStatus.SUCCESS), deadline, "les indicateurs")
+    say("Grappe : rattrapage de tous les territoires")
+    every = ["-m", "pipelines.definitions", "-j", DELIVERABLES, "--all", "true", "--noprompt"]
+    dagster(project, environment, "job", "backfill", *every)
+    wait(lambda: len(done()) >= min(KILL_AFTER, len(territories) - 2), deadline, "les premiers territoires")
+
+    def in_the_middle():
+        run = held_by(instance, runs(DELIVERABLES, DagsterRunStatus.STARTED), number=2)
+        return run if run and instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_START) else None
+
+    lost = wait(in_the_middle, deadline, "une exécution sur le travailleur 2")
+    os.killpg(workers[2].pid, signal.SIGKILL)
+    say(f"Travailleur 2 tué pendant « {lost.tags['dagster/partition']} », après {len(done())} territoires")
+    wait(lambda: done() == set(territories), deadline, "tous les territoires")
+    failed = [r.dagster_run.run_id for r in runs(DELIVERABLES, DagsterRunStatus.FAILURE)]
+    if failed != [lost.run_id]:
+        sys.exit(f"Exécutions déclarées perdues : {failed} ; celle du travailleur tué : {lost.run_id}.")
+    lasted = [r.end_time - r.start_time for r in runs(DELIVERABLES, DagsterRunStatus.SUCCESS)]
+    return figures.end_time - figures.start_time, lasted
 
 
 def judge(one: Path, spent: Spent, figures: float, lasted: list[float], territories: list[str]) -> int:
@@ -191,7 +202,7 @@ def judge(one: Path, spent: Spent, figures: float, lasted: list[float], territor
     return 0 if sound else 1
 
 
-def held_by(instance, records: list, number: int):
+def held_by(instance, records: list, *, number: int):
     """The run that worker `number` is doing, if any."""
     for record in records:
         task = instance.run_launcher.celery.AsyncResult(record.dagster_run.tags["dagster-celery/task_id"])
@@ -214,7 +225,7 @@ def start_servers(work: Path, stack: ExitStack) -> dict[str, str]:
     for port in (postgres, redis, s3):
         wait(lambda port=port: answers(port), time.monotonic() + 60, f"le port {port}")
     variables = {
-        "DIAGNOSTIC_POSTGRES": f"postgresql://preuve@127.0.0.1:{postgres}/postgres",
+        "DIAGNOSTIC_POSTGRES": f"postgresql+psycopg2://preuve@127.0.0.1:{postgres}/postgres",
         "DIAGNOSTIC_REDIS": f"redis://127.0.0.1:{redis}/0",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}", "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "preuve", "AWS_SECRET_ACCESS_KEY": "preuve",
@@ -265,16 +276,16 @@ def running(
     try:
         yield process
     finally:
-        if process.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
             process.send_signal(stop)
-        try:
             process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
+        # What it started and left behind, if anything.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
-def command(project: Path, environment: dict, *arguments: str) -> None:
+def dagster(project: Path, environment: dict, *arguments: str) -> None:
     done = subprocess.run(
         python("-m", "dagster", *arguments), cwd=project, env=environment,
         capture_output=True, text=True, check=False,
