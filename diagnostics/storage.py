@@ -21,6 +21,8 @@ from pathlib import Path
 import pandas as pd
 from upath import UPath
 
+from diagnostics.errors import DiagnosticError
+
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 CACHE_BYTES = 5_000_000_000
@@ -45,17 +47,12 @@ class Storage:
     @classmethod
     def from_environment(cls) -> Storage:
         """`DIAGNOSTIC_DATA` when set, else `data/` of the project; that one keeps the raw files of a remote store
-        unless `DIAGNOSTIC_FILES` names another folder for them."""
+        unless `DIAGNOSTIC_FILES` names another folder for them. DiagnosticError when the store cannot be reached for
+        want of a library."""
         project = UPath(PROJECT_ROOT / "data")
         told, files = os.environ.get("DIAGNOSTIC_DATA"), os.environ.get("DIAGNOSTIC_FILES")
-        if not told:
-            return cls(project, UPath(files) if files else None)
-        root = UPath(told)
-        if is_local(root):
-            return cls(root, UPath(files) if files else None)
-        # A listing remembered by this process would hide what another worker wrote since.
-        root = UPath(told, use_listings_cache=False)
-        return cls(root, UPath(files) if files else project)
+        root = _opened(told) if told else project
+        return cls(root, UPath(files) if files else None if is_local(root) else project)
 
     @property
     def raw(self) -> UPath:
@@ -92,6 +89,21 @@ class Storage:
     def patterns(self, territory_id: str) -> UPath:
         """The folder of the concentrations of one CLS and of the maps of its patterns."""
         return self.territory(territory_id) / "patterns"
+
+
+def _opened(told: str) -> UPath:
+    try:
+        root = UPath(told)
+        if not is_local(root):
+            # A listing remembered by this process would hide what another worker wrote since.
+            root = UPath(told, use_listings_cache=False)
+            root.fs  # noqa: B018 - the library is loaded here
+    except (ImportError, ValueError) as error:
+        raise DiagnosticError(
+            f"DIAGNOSTIC_DATA désigne {told}, que cette installation ne sait pas lire ({error}). "
+            "Pour S3 : `pip install --constraint constraints.txt --editable '.[deploy]'`."
+        ) from error
+    return root
 
 
 def is_local(path: UPath | Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from upath import UPath
 
-from diagnostics.errors import SourceError
+from diagnostics.errors import DiagnosticError, SourceError
 from diagnostics.sources.receipts import local
 from diagnostics.storage import PROJECT_ROOT, Storage, on_disk, replacing, write_parquet
 
@@ -129,3 +130,10 @@ def test_the_raw_files_of_a_remote_store_stay_on_a_disk(monkeypatch, tmp_path):
     assert str(storage.values) == "s3://seau/prefixe/processed/indicators/values.parquet"
     with pytest.raises(SourceError, match="DIAGNOSTIC_FILES"):
         local(Storage(UPath("s3://seau")).raw)
+
+
+@pytest.mark.parametrize("address", ["abfs://seau/prefixe", "inconnu://seau"])
+def test_a_store_that_no_library_here_can_read_is_refused_at_once(monkeypatch, address):
+    monkeypatch.setenv("DIAGNOSTIC_DATA", address)
+    with pytest.raises(DiagnosticError, match=re.escape(address)):
+        Storage.from_environment()
