@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from diagnostics import french
 from diagnostics.catalog import Catalog
 from diagnostics.catalog.models import Indicator
 from diagnostics.changes.history import CopyFacts, DatedCopy, Refused
@@ -110,8 +111,14 @@ def compare(before: DatedCopy, after: DatedCopy, catalog: Catalog) -> Changes:
 
 
 def rounding(indicator: Indicator) -> float:
-    """Half a unit of the last figure shown: below it, two values read the same."""
+    """Half a unit of the last figure shown: a smaller move is none."""
     return 0.5 * 10.0**-indicator.decimals
+
+
+def revised(before: float, after: float, indicator: Indicator) -> bool:
+    """Whether a figure moved beyond rounding, and reads otherwise than before."""
+    shown = [french.number(value, indicator.decimals) for value in (before, after)]
+    return abs(after - before) > rounding(indicator) and shown[0] != shown[1]
 
 
 Latest = dict[tuple[str, str, str], tuple[str, float]]
@@ -153,8 +160,7 @@ def _revisions(before: DatedCopy, after: DatedCopy, known: dict[str, Indicator])
     for row in both[both["indicator_id"].isin(known)].itertuples():
         indicator = known[row.indicator_id]
         a, b = _or_none(row.value_before), _or_none(row.value_after)
-        moved = (a is None) != (b is None) or (a is not None and abs(b - a) > rounding(indicator))
-        if moved:
+        if (a is None) != (b is None) or (a is not None and revised(a, b, indicator)):
             zone = names.get(f"{row.zone_type}/{row.zone_code}", row.zone_code)
             found.append(Revision(indicator, zone, row.period, a, b))
     return found

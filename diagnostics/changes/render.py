@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from jinja2 import Environment
 
@@ -107,10 +108,10 @@ def _period(period: NewPeriod) -> list[str]:
 
 
 def _crossing(crossing: Crossing) -> list[str]:
-    thresholds = french.listing([_value(t, crossing.indicator) for t in crossing.thresholds])
+    thresholds = french.listing([_threshold(t, crossing.indicator) for t in crossing.thresholds])
     arrow = "hausse" if crossing.after > crossing.before else "baisse"
     before, after = _value(crossing.before, crossing.indicator), _value(crossing.after, crossing.indicator)
-    return [crossing.indicator.label, thresholds, before, f"{after} ({arrow})"]
+    return [_name(crossing.indicator), thresholds, before, f"{after} ({arrow})"]
 
 
 def _side(side: Side) -> list[str]:
@@ -118,11 +119,25 @@ def _side(side: Side) -> list[str]:
 
 
 def _revision(r: Revision) -> list[str]:
-    return [r.indicator.label, r.zone, r.period, _value(r.before, r.indicator), _value(r.after, r.indicator)]
+    return [_name(r.indicator), r.zone, r.period, _value(r.before, r.indicator), _value(r.after, r.indicator)]
+
+
+SIGNS = ("%", "‰", "€")
+"""Units short enough to stand beside every figure; the others are said once, with the name of the indicator."""
+
+
+def _name(indicator: Indicator) -> str:
+    return indicator.label if indicator.unit in SIGNS else f"{indicator.label} ({indicator.unit})"
 
 
 def _value(value: float | None, indicator: Indicator) -> str:
-    return french.quantity(value, indicator.unit, indicator.decimals)
+    return french.quantity(value, indicator.unit if indicator.unit in SIGNS else "", indicator.decimals)
+
+
+def _threshold(value: float, indicator: Indicator) -> str:
+    """As it is declared: rounding it would name another one."""
+    decimals = max(0, -Decimal(str(value)).normalize().as_tuple().exponent)
+    return french.quantity(value, indicator.unit if indicator.unit in SIGNS else "", decimals)
 
 
 def _count(count: int, singular: str, plural: str) -> str:

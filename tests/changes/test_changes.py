@@ -63,6 +63,24 @@ def test_a_threshold_and_a_side(catalog):
     assert "hausse" in text
 
 
+def test_figures_that_read_the_same_are_not_revised(catalog):
+    # One decimal: 12.049 and 11.951 are both 12,0, further apart than half a tenth.
+    before, after = (copy(day, [("france", "FR", "2023", v)]) for day, v in ((FIRST, 12.049), (SECOND, 11.951)))
+    for one in (before, after):
+        one.values["indicator_id"] = "unemployment_rate_rp"
+    assert catalog.indicators["unemployment_rate_rp"].decimals == 1
+    assert changes.compare(before, after, catalog).revisions == []
+
+
+def test_a_threshold_is_told_as_it_is_declared(catalog):
+    before, after = (copy(day, [("cls", "essai", "2023", v)]) for day, v in ((FIRST, 3.6), (SECOND, 3.1)))
+    for one in (before, after):
+        one.values["indicator_id"] = "apl_gp"
+    text = changes.to_markdown(changes.compare(before, after, catalog))
+    assert "| 3,25 | 3,6 | 3,1 (baisse) |" in text
+    assert text.count("consultations par an et par habitant") == 2, "the unit stands with the name, not with figures"
+
+
 def test_figures_of_two_years_are_on_no_side(catalog):
     late = [("cls", "essai", "2023", 120.0), ("france", "FR", "2022", 100.0)]
     found = changes.compare(copy(FIRST, both(70.0)), copy(SECOND, late), catalog)
