@@ -15,6 +15,7 @@ from diagnostics.cartography import (
     Mark,
     alternative_text,
     choropleth,
+    concentrations,
     locator,
     proportional_symbols,
     save,
@@ -299,3 +300,29 @@ def test_faulty_inputs_say_what_is_wrong(ground, context) -> None:
         choropleth(world.spec(breaks=(4.0, 2.5)), zones, context)
     with pytest.raises(DiagnosticError, match="2 libellés pour 3 classes"):
         choropleth(world.spec(breaks=(2.5, 4.0), labels=("bas", "haut")), zones, context)
+
+
+def test_concentrations_count_the_territory_and_draw_its_surroundings(ground, context) -> None:
+    zones = world.zones(ground)
+    kinds = np.resize(["high_high", "low_low", "not_significant", "high_low", "low_high"], len(zones)).astype(object)
+    kinds[[2, 3]] = "not_tested"
+    zones = zones.assign(
+        value=kinds, standard=np.linspace(-4, 4, len(zones)), lag=0.5, inside=np.arange(len(zones)) < 9
+    )
+    zones.loc[zones.index[[2, 3]], "status"] = ["masked", "missing"]
+    figure = concentrations(
+        world.spec(unit="Valeur de chaque commune"),
+        zones,
+        context,
+        heading="Indice de Moran : 0,42",
+        notes=["Une note."],
+    )
+    own = kinds[:9]
+    wanted = ["high_high", "low_low", "high_low", "low_high", "not_significant"]
+    assert world.counts(figure) == [int(np.sum(own == kind)) for kind in wanted]
+    assert world.counts(figure, "masked") == [1]
+    assert world.counts(figure, "missing") == [1]
+    assert world.texts(figure, "scatter-heading") == {"scatter-heading-0": "Indice de Moran : 0,42"}
+    assert world.texts(figure, "note") == {"note-0-0": "Une note."}
+    assert {"scatter-own", "scatter-around", "zones-masked"} <= world.gids(figure)
+    assert world.overlapping(world.boxes(figure, r"label-|legend-class|note-|scatter-heading|scatter-x")) == []

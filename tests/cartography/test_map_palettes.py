@@ -72,6 +72,15 @@ def test_kinds_are_told_apart_by_every_eye(eye: str) -> None:
     assert min(distances) > 12
 
 
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("direction", ["higher_is_worse", "higher_is_better", "neutral"])
+def test_concentrations_are_told_apart_by_every_eye_and_from_no_data(direction: str, eye: str) -> None:
+    colours = palettes.clusters(direction)
+    lab = seen((*colours.values(), palettes.MISSING), eye)
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=2)[np.triu_indices(len(lab), 1)]
+    assert apart.min() > 5, dict(zip(colours, lab.round(), strict=False))
+
+
 def test_seven_kinds_are_refused() -> None:
     with pytest.raises(DiagnosticError, match="6 au plus"):
         palettes.qualitative(7)
