@@ -100,8 +100,10 @@ def _observation_asset(source: Source, beside: set[str]) -> dg.AssetsDefinition:
         if facts is not None:
             write_parquet(facts, workshop.observations_path(source.id))
         stamp = workshop.record(f"observations/{source.id}")
+        used = dict.fromkeys(workshop.raw_file(source.id, d).receipt.vintage for d in workshop.present(source.id))
+        vintages = {"Dernier millésime": ", ".join(used) or "aucun fichier dans ce profil"}
         yield dg.MaterializeResult(
-            asset_key=key, metadata=_metadata(source, facts, tables), data_version=dg.DataVersion(stamp)
+            asset_key=key, metadata=vintages | _metadata(source, facts, tables), data_version=dg.DataVersion(stamp)
         )
 
     return observations
