@@ -189,8 +189,8 @@ def _concentration_finding(looked: list[Looked]) -> str:
     named = french.listing([line.label[:1].lower() + line.label[1:] for line in found[:3]])
     return (
         f"Sur {seen}, {french.number(len(found))} {'font' if len(found) > 1 else 'fait'} ressortir une concentration "
-        f"dans le territoire : {named}{'…' if len(found) > 3 else '.'} Ailleurs, les valeurs voisines n’y sont pas "
-        "groupées plus que le hasard ne le ferait."
+        f"dans le territoire : {named}{'…' if len(found) > 3 else '.'} Pour les autres, les valeurs voisines n’y sont "
+        "pas groupées plus que le hasard ne le ferait."
     )
 
 
