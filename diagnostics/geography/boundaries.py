@@ -136,11 +136,13 @@ def write_boundaries(boundaries: Mapping[int, gpd.GeoDataFrame], folder: UPath |
         write_parquet(frame, UPath(folder) / f"{level}_{epsg}.parquet")
 
 
-def read_boundaries(folder: UPath | Path, level: str = "commune") -> dict[int, gpd.GeoDataFrame]:
+def read_boundaries(
+    folder: UPath | Path, level: str = "commune", projections: Iterable[int] = PROJECTIONS
+) -> dict[int, gpd.GeoDataFrame]:
     """Read back what `write_boundaries` wrote. Errors: GeographyError when the folder holds no such level."""
     found = {
         epsg: gpd.read_parquet(on_disk(path))
-        for epsg in PROJECTIONS
+        for epsg in projections
         if (path := UPath(folder) / f"{level}_{epsg}.parquet").exists()
     }
     if not found:
