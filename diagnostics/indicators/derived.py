@@ -235,10 +235,10 @@ def _standardised(
     )  # fmt: skip
     lowest = min(read_band(band)[0] for band in bands.values())
     found = standardisation.direct(long, chosen, ages=(lowest, math.inf), multiplier=100).set_axis(sums.index)
-    name = f"taux à âge égal ; {chosen.name}"
+    name = f"taux à âge égal; {chosen.name}"
     if compared:
         found = standardisation.comparative_figure(found, float(found.loc[("france", "FR"), "value"]))
-        name = f"taux de la zone rapporté à celui de la France ; {chosen.name}"
+        name = f"figure comparative, France 100; {chosen.name}"
     shown = complete & found["value"].notna()
     numbers = ["value", "ci_low", "ci_high"]
     return found.assign(
@@ -246,7 +246,7 @@ def _standardised(
         numerator=tables["events"].sum(axis=1).where(shown),
         denominator=tables["people"].sum(axis=1).where(shown),
         period=inputs.period,
-        method="standardisation directe ; " + name + " ; " + found["method"],
+        method="standardisation directe; " + name + "; " + found["method"],
         reliability=found["reliability"].where(complete, "incomplete"),
         coverage=coverage,
     ).reset_index()[COLUMNS]

@@ -51,16 +51,22 @@ def withheld_with(shown: Sequence[Shown], belongs: pd.DataFrame) -> dict[str, pd
     # What no rule bears on comes first: it is shown as it is, and what it gives of the others is hidden there.
     for one in sorted(shown, key=lambda s: (any(o.ruled for o in shown if o.form == s.form), len(s.terms))):
         groups.setdefault(one.form, []).append(one)
-    counts = [_Count.of(group, belongs) for group in groups.values()]
     given = _given_by_others(list(groups))
+    tied = set(given) | {i for others in given.values() for i in others}
+    # Where nothing is masked, and no other count tells anything, there is nothing to protect.
+    counts = {
+        i: _Count.of(group, belongs)
+        for i, group in enumerate(groups.values())
+        if i in tied or any(one.rows["masked"].any() for one in group)
+    }
     changed = True
     while changed:
-        for count in counts:
+        for count in counts.values():
             count.protect()
         changed = sum(_agree(counts[i], [counts[j] for j in others]) for i, others in given.items()) > 0
     found = {}
-    for one, count in ((one, count) for group, count in zip(groups.values(), counts, strict=True) for one in group):
-        zones = count.hidden()
+    for one, i in ((one, i) for i, group in enumerate(groups.values()) if i in counts for one in group):
+        zones = counts[i].hidden()
         found[one.indicator] = found[one.indicator].union(zones) if one.indicator in found else zones
     return found
 
