@@ -2,13 +2,13 @@
 values stand together, with the maps of both."""
 
 import datetime
-import json
 
 import dagster as dg
 import duckdb
+import geopandas as gpd
 import pandas as pd
 
-from assets.maps import INDEX, forget_others, read_land, read_reference_values
+from assets.maps import INDEX, forget_others, read_land, read_reference_values, write_words
 from assets.shared import GROUP_INDICATORS, GROUP_MAPS, Picture, asset, table, territory_asset
 from diagnostics.cartography import save
 from diagnostics.cartography.atlas import Land
@@ -26,7 +26,7 @@ from diagnostics.indicators.patterns import (
     smoothed,
     types_of_territory,
 )
-from diagnostics.storage import on_disk, replacing, write_parquet
+from diagnostics.storage import on_disk, write_parquet
 from diagnostics.workshop import Workshop
 
 
@@ -89,8 +89,7 @@ def look(workshop: Workshop, territory: Territory) -> tuple[dict[str, object], s
         save(sheet.figure, folder, sheet.name)
         drawn[sheet.name] = sheet.alt
     forget_others(folder, set(drawn))
-    with replacing(folder / INDEX) as temporary:
-        temporary.write_text(json.dumps(drawn, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_words(drawn, folder / INDEX)
     stamp = workshop.record(f"patterns/{territory.id}")
     metadata = {
         "Cartes": dg.MetadataValue.int(len(drawn)),
@@ -103,9 +102,13 @@ def look(workshop: Workshop, territory: Territory) -> tuple[dict[str, object], s
 
 def around(workshop: Workshop, land: Land) -> list[str]:
     """The départements of the CLS and those that touch them."""
-    own = land.around("departement")
-    outlines = read_boundaries(workshop.storage.geography, "departement")
-    return departements_around(next(f for f in outlines.values() if set(own) & set(f["code"])), own)
+    return departements_around(outlines_of(workshop, land, "departement"), land.around("departement"))
+
+
+def outlines_of(workshop: Workshop, land: Land, level: str) -> gpd.GeoDataFrame:
+    """The outlines of a level in the projection of the CLS."""
+    epsg = land.communes.crs.to_epsg()
+    return read_boundaries(workshop.storage.geography, level, [epsg])[epsg]
 
 
 def communes_of(membership: pd.DataFrame, departements: list[str]) -> set[str]:
@@ -128,15 +131,10 @@ def find(
     membership: pd.DataFrame,
 ) -> Concentrations:
     """Moran and LISA of every indicator whose card asks for them."""
-    epsg = land.communes.crs.to_epsg()
     own = set(land.communes.loc[land.communes["inside"], "code"])
     grounds = {
-        "commune": (read_boundaries(workshop.storage.geography)[epsg], area, own),
-        "epci": (
-            read_boundaries(workshop.storage.geography, "epci")[epsg],
-            epci_of(membership, area),
-            epci_of(membership, own),
-        ),
+        "commune": (outlines_of(workshop, land, "commune"), area, own),
+        "epci": (outlines_of(workshop, land, "epci"), epci_of(membership, area), epci_of(membership, own)),
     }
     return concentrations(
         land.territory.id,
