@@ -109,6 +109,18 @@ def test_the_national_row_of_ameli_is_a_control(tmp_path):
     assert failed == ["control_patho_diabetes_2024"]
 
 
+def test_the_published_mean_of_the_apl_is_a_control(tmp_path):
+    """3.72 consultations in 2024; the small file of the tests says 3.25 everywhere."""
+    source = CATALOG.sources["drees_apl"]
+    distribution = next(d for d in source.distributions if d.id == "gp_2024").model_copy(update={"rows": None})
+    frame = observe(source, distribution, written(source, distribution, tmp_path))
+    failed = [r for r in check(source, distribution, frame) if not r.passed]
+    assert [r.name for r in failed] == ["control_apl_gp_index_2024"]
+    published = frame.assign(value=frame["value"].where(frame["variable"] != "apl_gp_index", 3.72))
+    published.attrs = frame.attrs
+    assert all(r.passed for r in check(source, distribution, published))
+
+
 def test_a_correction_leaves_with_the_mistake(tmp_path):
     source = CATALOG.sources["irsn_radon"]
     distribution = next(d for d in source.distributions if d.id == "data_gouv")
