@@ -22,10 +22,11 @@ METHODS = (
     ),
     (
         "Rang en France",
-        "Place que le territoire prendrait parmi les zones de sa taille : intercommunalités, communes de 5 000 "
-        "habitants ou plus pour un CLS d’une commune, départements pour les éléments de contexte. Les deux places "
-        "entre parenthèses sont celles que les intervalles permettent. Sans intervalle, l’incertitude du rang n’est "
-        "pas connue. Un rang que l’intervalle laisse presque entièrement libre n’est pas donné.",
+        "La première place est la plus favorable. Place que le territoire prendrait parmi les zones de sa taille : "
+        "intercommunalités, communes de 5 000 habitants ou plus pour un CLS d’une commune, départements pour les "
+        "éléments de contexte. Les deux places entre parenthèses sont celles que les intervalles permettent. Sans "
+        "intervalle, l’incertitude du rang n’est pas connue. Un rang que l’intervalle laisse presque entièrement "
+        "libre n’est pas donné.",
     ),
     (
         "Territoires similaires",

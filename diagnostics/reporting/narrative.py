@@ -241,24 +241,26 @@ def trend_of(row: Mapping, unit: str, decimals: int) -> Trend | None:
 
 
 def rank_words(row: Mapping, peers: str) -> str:
-    """« Rang : 412e sur 1 255 intercommunalités de France, la 1re étant la plus favorable (entre …). »
+    """« Rang : 412e sur 1 255 intercommunalités (entre …). », the first being the most favourable.
 
     Nothing when the interval allows nearly every rank: such a rank would say nothing.
     """
     if pd.isna(row["rank"]) or row["ranked"] < 2 or row["rank_high"] - row["rank_low"] > UNTELLING * row["ranked"]:
         return ""
     place, low, high = (math.floor(row[name]) for name in ("rank", "rank_low", "rank_high"))
-    doubtful = pd.notna(row["ci_low"]) and low < high
-    doubt = f" (entre la {ordinal(low)} et la {ordinal(high)} place, compte tenu de l’intervalle)" if doubtful else ""
-    first = "le 1er étant le plus favorable" if peers == "departement" else "la 1re étant la plus favorable"
-    return (
-        f"Rang : {ordinal(place, peers)} sur {french.number(row['ranked'])} {PEERS[peers]} de France, {first}{doubt}."
-    )
+    field = f"sur {french.number(row['ranked'])} {PEERS[peers]}"
+    if low == high:
+        return f"Rang : {ordinal(place, peers)} {field}."
+    if pd.isna(row["ci_low"]):
+        return f"Rang : {ordinal(low, peers)} {field}, à égalité avec {plural(high - low, 'autre')}."
+    doubt = f"entre la {ordinal(low)} et la {ordinal(high)} place, compte tenu de l’intervalle"
+    return f"Rang : {ordinal(place, peers)} {field} ({doubt})."
 
 
 def brief_rank(row: Mapping) -> str:
     """« 54e sur 101 », for a column of départements."""
-    return f"{ordinal(math.floor(row['rank']), 'departement')} sur {french.number(row['ranked'])}"
+    place = row["rank_low"] if pd.isna(row["ci_low"]) else row["rank"]
+    return f"{ordinal(math.floor(place), 'departement')} sur {french.number(row['ranked'])}"
 
 
 def ordinal(rank: int, peers: str = "epci") -> str:
@@ -272,7 +274,7 @@ def inside_words(row: Mapping, unit: str, decimals: int) -> str:
         return ""
     worse = (row["sii"] > 0) == (row["direction"] == "higher_is_worse")
     return (
-        f"À l’intérieur du territoire, les communes les plus défavorisées sont {'moins' if worse else 'plus'} bien "
+        f"À l’intérieur du territoire, les communes les plus défavorisées sont {'moins bien' if worse else 'mieux'} "
         f"placées que les autres : {slope_words(row['sii'], unit, decimals)} de la moins à la plus défavorisée "
         f"{french.interval(row['sii_low'], row['sii_high'], decimals)}."
     )
@@ -289,13 +291,18 @@ def slope_words(slope: float, unit: str, decimals: int) -> str:
 def computed_words(method: str, method_note: str, besides: str) -> str:
     """What a computation of its own said of its value, without the words of the card, the names of methods, and what
     the report shows elsewhere (`besides`: how it begins)."""
-    kind, *parts = re.split(r"(?<! ); ", method)
+    kind, *parts = re.split(r"(?<!\s); ", method)
     if kind != "derived":
         return ""
-    note = method_note.strip().rstrip(".")
+    note = _plain(method_note)
     return "\u202f; ".join(
-        part for part in parts if " " in part and part.rstrip(".") != note and not part.startswith(besides)
+        part for part in parts if " " in part and _plain(part) != note and not part.startswith(besides)
     )
+
+
+def _plain(text: str) -> str:
+    """A text without its typography, to know it again."""
+    return re.sub(r"\s+", " ", text).strip().rstrip(".")
 
 
 def coverage_words(coverage: float) -> str:

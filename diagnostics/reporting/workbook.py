@@ -277,7 +277,7 @@ def _shown_ids(report: Report) -> list[str]:
 def _column_name(zone: Zone) -> str:
     return (
         zone.name
-        if zone.role != "benchmark" or zone.type == "france"
+        if zone.role != "benchmark" or zone.type in ("france", "similar")
         else f"{zone.name} ({narrative.ZONE_TYPES[zone.type]})"
     )
 

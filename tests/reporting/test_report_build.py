@@ -297,10 +297,7 @@ def test_a_rank_is_told_with_the_places_its_interval_allows(build):
     rows = shares("unemployment_rate_rp", {("cls", "val-test"): 205.0}, ci_low=18.2, ci_high=23.3)
     rows += shares("unemployment_rate_rp", peers)
     said = block_of(build(values_table(*rows)), "unemployment_rate_rp").rank
-    assert said == (
-        "Rang : 21e sur 40 intercommunalités de France, la 1re étant la plus favorable (entre la 19e et la 24e place, "
-        "compte tenu de l’intervalle)."
-    )
+    assert said == ("Rang : 21e sur 40 intercommunalités (entre la 19e et la 24e place, compte tenu de l’intervalle).")
 
 
 def test_inequalities_inside_are_drawn_or_said_unknown(build, commune_report, report):
