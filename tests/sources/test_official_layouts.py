@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from official_layouts import BY_DISTRICT, FILES, file_of
 
 from diagnostics.catalog import load_catalog
@@ -54,6 +57,25 @@ def test_every_official_card_reads_its_layout(source, distribution, tmp_path):
         lenient = distribution.model_copy(update={"rows": None})
         results = check(source.model_copy(update={"controls": []}), lenient, frame)
         assert [r.detail for r in results if not r.passed] == []
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(OFFICIAL), st.floats(0, 1), st.integers(0, 7), st.booleans())
+def test_a_damaged_file_is_a_clear_error_or_a_table_of_the_card(tmp_path_factory, card, place, bit, cut):
+    """Cut anywhere, or with one bit turned over: never another exception, never a table that breaks its contract."""
+    source, distribution = card
+    path = written(source, distribution, tmp_path_factory.mktemp("damaged"))
+    content = bytearray(path.read_bytes())
+    at = int(place * (len(content) - 1))
+    content[at] ^= 1 << bit
+    path.write_bytes(content[:at] if cut else content)
+    with contextlib.suppress(SourceError):
+        if distribution.table is not None:
+            read_table(source, distribution, path)
+        if distribution.observations:
+            frame = observe(source, distribution, path)
+            schema, *_ = check(source.model_copy(update={"controls": []}), distribution, frame)
+            assert schema.passed, schema.detail
 
 
 def test_documented_layouts_are_of_official_cards():
