@@ -96,7 +96,7 @@ def block_of(indicator: Indicator, facts: Facts, place: Place, numbers: SourceNu
         sensitivity=_sensitivity(own.method) if own else None,
         map=None,
         definition=narrative.sentence(indicator.definition),
-        formula=formula_text(indicator, facts.catalog, facts.profile),
+        formula=formula_text(indicator, facts.catalog, facts.profile, brief=True),
         method_note=narrative.sentence(indicator.method_note),
         computed=narrative.sentence(narrative.computed_words(own.method, indicator.method_note, GRID)) if own else "",
         reserve=narrative.sentence(indicator.reserve),
@@ -136,10 +136,10 @@ def _block_notes(indicator: Indicator, facts: Facts, place: Place, own: Figure |
     return tuple(notes)
 
 
-def formula_text(indicator: Indicator, catalog: Catalog, profile: str) -> str:
+def formula_text(indicator: Indicator, catalog: Catalog, profile: str, *, brief: bool = False) -> str:
     """The formula in words: that of the profile, else the one behind a figure computed earlier; empty without any."""
     formula = indicator.formula_for(profile) or next(iter(indicator.formulas.values()), None)
-    return narrative.formula_words(formula, _variable_label(catalog)) if formula else ""
+    return narrative.formula_words(formula, _variable_label(catalog), brief=brief) if formula else ""
 
 
 def _variable_label(catalog: Catalog):

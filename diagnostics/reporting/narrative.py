@@ -347,8 +347,14 @@ def _terms(terms: tuple[Term, ...], label: Callable[[str], str]) -> str:
     return " ".join(parts)
 
 
-def formula_words(formula: Formula, label: Callable[[str], str]) -> str:
-    """How a figure is computed, in one French sentence. `label` gives the words of a variable."""
+MANY_INPUTS = 6
+
+
+def formula_words(formula: Formula, label: Callable[[str], str], *, brief: bool = False) -> str:
+    """How a figure is computed, in one French sentence. `label` gives the words of a variable.
+
+    `brief`: a computation from many series names the first three, and how many others.
+    """
     roles = {name: _terms(terms, label) for name, terms in formula.roles().items()}
     factor = getattr(formula, "multiplier", 1.0)
     times = f", × {_coefficient(factor)}" if factor != 1 else ""
@@ -377,7 +383,10 @@ def formula_words(formula: Formula, label: Callable[[str], str]) -> str:
             f"sur {plural(formula.years, 'an')}, à périmètre constant"
         )
     elif kind == "derived":
-        text = f"calcul à partir de {french.listing(list(dict.fromkeys(roles.values())))}"
+        series = list(dict.fromkeys(roles.values()))
+        if brief and len(series) > MANY_INPUTS:
+            series = [*series[:3], f"{french.number(len(series) - 3)} autres séries, nommées dans l’annexe"]
+        text = f"calcul à partir de {french.listing(series)}"
     else:
         text = f"médiane de [{roles['value']}] entre les communes : elle décrit les communes, non les habitants"
     return sentence(text)

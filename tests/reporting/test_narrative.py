@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.catalog.models import Growth, Published, Ratio, ShareOverThreshold, WeightedMean
+from diagnostics.catalog.models import Derived, Growth, Published, Ratio, ShareOverThreshold, WeightedMean
 from diagnostics.reporting import narrative
 
 LABELS = {"young": "moins de 20 ans", "old": "65 ans et plus", "pop": "population", "apl": "APL"}
@@ -128,3 +128,19 @@ def test_no_line_can_begin_with_a_mark():
 def test_plurals_begin_at_two():
     assert narrative.plural(1, "commune") == "1\u00a0commune"
     assert narrative.plural(133, "commune") == "133\u00a0communes"
+
+
+def test_a_computation_from_many_series_is_told_in_brief_in_the_report():
+    inputs = {f"input_{n}": f"v{n}@2020" for n in range(9)}
+    formula = Derived.model_validate({"kind": "derived", "method": "icm", "inputs": inputs})
+    brief = narrative.formula_words(formula, str.upper, brief=True)
+    assert brief == "Calcul à partir de V0 (2020), V1 (2020), V2 (2020) et 6 autres séries, nommées dans l’annexe."
+    assert "V8 (2020)" in narrative.formula_words(formula, str.upper)
+
+
+def test_a_rank_shared_by_many_is_told_as_a_tie():
+    row = {"rank": 422.5, "rank_low": 1, "rank_high": 844, "ranked": 1250, "ci_low": float("nan")}
+    assert narrative.rank_words(row, "epci") == (
+        "Rang : 1re sur 1\u202f250 intercommunalités, à égalité avec 843\u00a0autres."
+    )
+    assert narrative.brief_rank(row) == "1er sur 1\u202f250"
