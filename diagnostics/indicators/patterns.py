@@ -184,7 +184,10 @@ PROFILE = {
     "zone_type": "str", "class": "Int64", "indicator_id": "str", "period": "str", "mean": "float", "overall": "float",
     "gap": "float", "v_test": "float",
 }  # fmt: skip
-NAMED_TRAITS, TOLD_TRAITS = 3, 5
+TOLD_TRAITS = 5
+SIGNS = ("%", "€", "‰")
+SHORT_UNIT = 12
+"""Characters of a unit that fits in a description; a longer one is left to the dictionary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,8 +261,10 @@ def _told(profile: pd.DataFrame, catalog: Catalog) -> str:
     said = []
     for row in marked(profile).head(TOLD_TRAITS).itertuples():
         card = catalog.indicators[row.indicator_id]
-        unit = card.unit if card.unit in ("%", "€", "‰") else ""
-        mean, overall = (french.quantity(value, unit, card.decimals) for value in (row.mean, row.overall))
+        sign = card.unit if card.unit in SIGNS else ""
+        unit = card.unit if sign or len(card.unit) <= SHORT_UNIT else ""
+        mean = french.quantity(row.mean, sign, card.decimals)
+        overall = french.quantity(row.overall, unit, card.decimals)
         said.append(f"{card.short} : {mean} contre {overall}")
     return "\u202f; ".join(said) if said else "Aucun trait ne s’écarte nettement de la moyenne"
 
