@@ -104,7 +104,7 @@ def territories_command() -> None:
     _print_table(table)
 
 
-@app.command("indicators", help="Lister les indicateurs, et dire lesquels chaque profil sait calculer.")
+@app.command("indicators", help="Lister les indicateurs et les profils qui les calculent.")
 def indicators_command() -> None:
     from diagnostics.catalog import load_catalog  # noqa: PLC0415
 
@@ -119,14 +119,25 @@ def indicators_command() -> None:
     _print_table(table)
 
 
-app.add_typer(sources_app, name="sources")
-app.command("diff", help="Comparer deux copies datées : ce qui a changé pour chaque territoire.")(diff_command)
-app.command("verify", help="Refaire un diagnostic à l'identique, et prouver que les chiffres sont les mêmes.")(
-    verify_command
+# The list of commands has room for a few words: `short_help`; the page of a command says more.
+app.add_typer(sources_app, name="sources", short_help="Lister, vérifier et récupérer les jeux de données.")
+app.command(
+    "diff",
+    short_help="Dire ce qui a changé entre deux copies datées.",
+    help="Comparer deux copies datées : ce qui a changé pour chaque territoire.",
+)(diff_command)
+app.command(
+    "verify",
+    short_help="Refaire un diagnostic et prouver qu'il est le même.",
+    help="Refaire un diagnostic à l'identique, et prouver que les chiffres sont les mêmes.",
+)(verify_command)
+
+
+@app.command(
+    "new-territory",
+    short_help="Vérifier un périmètre et écrire sa carte.",
+    help="Vérifier un périmètre et écrire la carte d'un nouveau territoire.",
 )
-
-
-@app.command("new-territory", help="Vérifier un périmètre et écrire la carte d'un nouveau territoire.")
 def new_territory_command(
     identifier: Annotated[str, typer.Option("--id", help="Identifiant : minuscules, chiffres et tirets.")],
     name: Annotated[str, typer.Option("--name", help="Nom du territoire, tel qu'il paraîtra dans le rapport.")],
@@ -146,7 +157,11 @@ def new_territory_command(
     out.print(f"Pour produire le diagnostic : diagnostic run {territory.id}")
 
 
-@app.command("snapshot", help="Refaire les repères versionnés (snapshot/), à partir du profil mirror.")
+@app.command(
+    "snapshot",
+    short_help="Refaire les repères versionnés.",
+    help="Refaire les repères versionnés (snapshot/), à partir du profil mirror.",
+)
 def snapshot_command() -> None:
     from pipelines.run import write_snapshot  # noqa: PLC0415
 
