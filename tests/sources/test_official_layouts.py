@@ -185,3 +185,37 @@ def test_rounded_counts_of_the_caf_keep_their_secrets(tmp_path):
     rows = observed("caf_communes", "communes", tmp_path)
     assert rows.loc[("caf_com_rsa", "54099", "2024"), "status"] == "secret"
     assert rows.loc[("caf_com_rsa", "54395", "2024"), "value"] % 5 == 0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "distribution", "row", "status"),
+    [
+        ("lovac", "communes", ("lovac_vacant_2y", "54099", "2025"), "secret"),  # s
+        ("ssmsi_communes", "communes", ("domestic_violence", "54099", "2025"), "secret"),  # NA, with an imputed value
+        ("cnam_medecin_traitant", "annuelle", ("ald_no_gp_rate", "57", "2024"), "secret"),  # NC
+        ("cnam_secteurs", "secteurs", ("specialists_sector2", "54", "2024"), "secret"),  # NS
+        ("caf_communes", "communes", ("caf_com_rsa", "54099", "2024"), "secret"),  # blank, others rounded to 5
+        ("insee_filosofi_2023", "filosofi_cc", ("f23_poverty_rate", "54431", "2023"), "secret"),  # CONF_STATUS C
+        ("insee_filosofi_2023", "filosofi_cc", ("f23_poverty_rate", "54099", "2023"), "missing"),  # OBS_STATUS O
+        ("insee_rp_menages", "menages_comp", ("mm_households", "54341", "2012"), "missing"),  # OBS_STATUS K
+    ],
+)
+def test_a_marker_is_never_a_figure(dataset, distribution, row, status, tmp_path):
+    found = observed(dataset, distribution, tmp_path).loc[row]
+    assert found["status"] == status
+    assert found["value"] != found["value"]  # NaN
+
+
+def test_schools_without_an_index_are_not_counted_as_zero(tmp_path):
+    rows = observed("men_ips_ecoles", "ecoles", tmp_path)["value"]
+    assert (rows["ips_sum", "54395", "2024-2025"], rows["ips_schools", "54395", "2024-2025"]) == (200, 2)
+
+
+def test_of_the_lines_of_odisse_only_the_total_of_ages_and_sexes_counts(tmp_path):
+    rows = observed("spf_gestes_auto_infliges", "departements", tmp_path)
+    assert rows["value"].to_dict() == {("odisse_selfharm", d, "2024"): 148.7 for d in ("54", "57")}
+
+
+def test_corsica_and_the_totals_of_the_drees_are_left_out(tmp_path):
+    rows = observed("drees_aide_sociale", "classeur_2020", tmp_path)
+    assert sorted(code for _, code, _ in rows.index) == ["54", "57"]
