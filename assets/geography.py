@@ -24,8 +24,8 @@ MEMBERSHIP_COLUMNS = {
 
 
 def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
-    """`deps` are the sources that declare a reference table in at least one profile."""
-    tables = [s.id for s in catalog.sources.values() if any(d.table for d in s.distributions)]
+    """`deps` are the sources that declare a reference table, or name IRIS, in at least one profile."""
+    needed = [s.id for s in catalog.sources.values() if any(d.table for d in s.distributions) or s.names_zones("iris")]
 
     @asset(
         "geography",
@@ -34,7 +34,7 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         kinds={"pandas", "parquet"},
         description="Communes du COG pivot 2025, table de passage des anciens codes, appartenance des communes et des "
         "IRIS aux EPCI, PETR, CLS, départements, régions et à la France.",
-        deps=[["observations", dataset] for dataset in tables],
+        deps=[["observations", dataset] for dataset in needed],
     )
     def reference(context) -> dg.MaterializeResult:
         workshop: Workshop = context.resources.workshop

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -251,17 +251,22 @@ class Workshop:
         if stage == "values":
             used = {dataset for part in self.parts.values() for dataset in part.datasets}
             return ["geography", *(f"observations/{dataset}" for dataset in sorted(used))]
-        if stage == "report":
-            return [f"maps/{name}", f"patterns/{name}"]
-        one = {
-            "geography": "reference", "typology": "values", "database": "typology", "maps": "values",
-            "patterns": "typology", "changes": "values", "package": f"report/{name}",
-        }  # fmt: skip
-        return [one[stage]] if stage in one else []
+        if stage == "geography":
+            return ["reference", *(f"observations/{dataset}" for dataset in self._with_iris)]
+        return {
+            "typology": ["values"], "database": ["values", "typology"], "maps": ["values"], "changes": ["values"],
+            "patterns": ["values", "typology"], "report": ["values", f"maps/{name}", f"patterns/{name}"],
+            "package": [f"report/{name}"],
+        }.get(stage, [])  # fmt: skip
 
     @property
     def _with_tables(self) -> list[Source]:
         return [s for s in self.sources.values() if any(d.table for d in s.of_profile(self.profile))]
+
+    @property
+    def _with_iris(self) -> list[str]:
+        """The datasets that name IRIS: those of the pivot geography are the ones that some dataset speaks of."""
+        return [s.id for s in self.sources.values() if s.names_zones("iris", self.profile)]
 
     def _ledger_entry(self, product: str):
         return self.storage.processed / "stamps" / product
@@ -309,6 +314,14 @@ class Workshop:
         return digest({key: theme.model_dump(mode="json") for key, theme in self.catalog.themes.items()})
 
     @cached_property
+    def _indicator_cards(self) -> dict[str, str]:
+        """indicator -> digest of its card, and of the colours of its theme."""
+        return {
+            i.id: digest(i.model_dump(mode="json"), self.catalog.theme_of[i.id].palette)
+            for i in self.catalog.indicators.values()
+        }
+
+    @cached_property
     def _figure_cards(self) -> dict[str, str]:
         """indicator -> digest of what its card says of its figures."""
         computed = [self.catalog.indicators[name] for name in {*self.parts, REFERENCE_POPULATION}]
@@ -323,7 +336,8 @@ class Workshop:
 
     def _stamp_geography(self) -> str:
         perimeters = {t.id: t.model_dump(mode="json", exclude={"axes"}) for t in self.catalog.territories.values()}
-        return digest(self._stamp_reference(), perimeters)
+        iris = [self._stamp_observations(dataset) for dataset in self._with_iris]
+        return digest(self._stamp_reference(), perimeters, iris)
 
     @cached_property
     def parts(self) -> dict[str, Part]:
@@ -352,31 +366,54 @@ class Workshop:
         return {name for name, part in self.parts.items() if firm.issuperset(part.datasets)}
 
     def _stamp_values(self) -> str:
-        return digest(self.part_stamps(), file_digest(SNAPSHOT) if self.profile == "embedded" else None)
+        return digest(self.part_stamps(), self._snapshot)
+
+    @property
+    def _snapshot(self) -> str | None:
+        """The versioned figures that this profile shows beside its own, None when it shows none."""
+        return file_digest(SNAPSHOT) if self.profile == "embedded" else None
 
     def _stamp_words(self) -> str:
         """What readers are told beside the figures: the cards of indicators and sources, the files that serve."""
         return digest(self._theme_cards, [self._stamp_observations(d) for d in self.sources])
 
+    def _stamp_rows(self, names: Iterable[str]) -> str:
+        """What these indicators show depends on: their rows of the public table, their cards, the population."""
+        stamps = self.part_stamps()
+        shown = {name: [stamps.get(name), self._indicator_cards[name]] for name in {*names, REFERENCE_POPULATION}}
+        return digest(shown, self._stamp_geography(), self._snapshot)
+
     def _stamp_maps(self, territory_id: str) -> str:
         territory = self.catalog.territory(territory_id)
         cards = territory.model_dump(mode="json")
-        return digest(self._stamp_values(), self._stamp_words(), cards, code_digest("cartography"))
+        return digest(self._stamp_rows(territory.indicator_ids()), cards, code_digest("cartography"))
 
     def _stamp_typology(self) -> str:
-        return digest(self._stamp_values(), self._stamp_words(), code_digest("indicators", "statistics"))
+        told = [i.id for i in self.catalog.indicators.values() if i.typology]
+        return digest(self._stamp_rows(told), code_digest("indicators", "statistics"))
 
     def _stamp_patterns(self, territory_id: str) -> str:
-        cards = self.catalog.territory(territory_id).model_dump(mode="json")
-        return digest(self._stamp_typology(), cards, code_digest("cartography"))
+        territory, cards = self.catalog.territory(territory_id), self.catalog.indicators
+        # Concentrations are looked for over the whole catalogue; what may be smoothed is of the territory's own.
+        looked_at = [i.id for i in cards.values() if i.space != "none"]
+        smoothed = [name for name in territory.indicator_ids() if cards[name].interval != "none"]
+        return digest(
+            self._stamp_typology(),
+            self._stamp_rows([*looked_at, *smoothed]),
+            territory.model_dump(mode="json"),
+            code_digest("cartography"),
+        )
 
     def _stamp_report(self, territory_id: str) -> str:
-        return digest(self._stamp_maps(territory_id), self._stamp_patterns(territory_id), code_digest("reporting"))
+        made_of = [self._stamp_values(), self._stamp_words()]
+        made_of += [self._stamp_maps(territory_id), self._stamp_patterns(territory_id)]
+        return digest(made_of, code_digest("reporting"))
 
     def _stamp_database(self) -> str:
         axes = {t.id: t.model_dump(mode="json", include={"axes"}) for t in self.catalog.territories.values()}
         patterns = [self._recorded(f"patterns/{territory}") for territory in sorted(self.catalog.territories)]
-        return digest(self._stamp_typology(), self._stamp_words(), axes, patterns, code_digest("products"))
+        made_of = [self._stamp_values(), self._stamp_words(), self._stamp_typology()]
+        return digest(made_of, axes, patterns, code_digest("products"))
 
     def _stamp_package(self, territory_id: str) -> str:
         return digest(self._stamp_report(territory_id), code_digest("products"))

@@ -323,6 +323,16 @@ class Source(Card):
     def of_profile(self, profile: Profile) -> list[Distribution]:
         return [d for d in self.distributions if profile in d.profiles]
 
+    def names_zones(self, level: ZoneType, profile: Profile | None = None) -> bool:
+        """Whether its observations, in `profile` or in any, name zones of that level."""
+        return any(
+            geo.type == level
+            for part in (*self.distributions, *self.joined)
+            if profile is None or profile in part.profiles
+            for block in part.observations
+            for geo in block.geo
+        )
+
     def joined_of(self, profile: Profile) -> list[Joined]:
         return [j for j in self.joined if profile in j.profiles]
 
