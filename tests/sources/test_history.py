@@ -154,6 +154,14 @@ def test_a_test_that_does_not_read_is_told_with_its_columns(card, tmp_path):
         with_history(observe(*card, now.path), source, distribution, now, storage)
 
 
+def test_a_message_about_a_damaged_line_names_nobody(card, tmp_path):
+    path = edition(card, tmp_path, "Sun, 04 Oct 2026", [*OCTOBER, *others()]).path
+    path.write_bytes(path.read_bytes().replace(b"|MARTIN|", b"|MARTIN|COUPE\r\n", 1))
+    with pytest.raises(SourceError, match=r"ligne 4.*cellule") as caught:
+        observe(*card, path)
+    assert not any(name in str(caught.value) for name in (*NAMES, "COUPE", "8100000"))
+
+
 def test_a_history_that_was_never_kept_is_told(card, tmp_path):
     with pytest.raises(SourceError, match="aucun état"):
         read_history(*card, storage_in(tmp_path))

@@ -46,7 +46,7 @@ class Layout:
     """How files of one make are opened. Every layout also takes `member`, the file to read inside a zip or a 7z.
 
     `zipped` is the member read when the file is an archive and the card names none; `markers` are the tokens the layout
-    itself uses for unknown figures.
+    itself uses for unknown figures; `personal` says that lines name persons: no message shows one.
     """
 
     open: Callable[..., duckdb.DuckDBPyRelation]
@@ -55,6 +55,7 @@ class Layout:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     zipped: str | None = None
     markers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    personal: bool = False
 
 
 def _delimited(path: Path, connection, folder: Path, **options) -> duckdb.DuckDBPyRelation:
@@ -69,7 +70,7 @@ LAYOUTS: dict[str, Layout] = {
     "lzma_csv": Layout(_delimited, DELIMITED_OPTIONS, defaults={"separator": ",", "null": r"\N"}),
     "ods_export": Layout(_delimited, DELIMITED_OPTIONS, defaults={"encoding": "utf-8-sig"}),
     "cartosante": Layout(_delimited, DELIMITED_OPTIONS, defaults={"header": "Code"}),
-    "rpps": Layout(_delimited, DELIMITED_OPTIONS, defaults={"separator": "|", "quoting": False}),
+    "rpps": Layout(_delimited, DELIMITED_OPTIONS, defaults={"separator": "|", "quoting": False}, personal=True),
     "melodi": Layout(
         read_melodi,
         ("separator", "encoding"),
@@ -114,7 +115,7 @@ def session(
         try:
             yield connection, spec.open(local, connection, folder, **arguments)
         except duckdb.Error as error:
-            raise _unreadable(local, error) from error
+            raise _unreadable(local, error, quote=not spec.personal) from error
 
 
 @contextmanager
@@ -197,11 +198,16 @@ def _local(path: Path | UPath, folder: Path) -> Path:
     return local
 
 
-def _unreadable(path: Path, error: duckdb.Error) -> SourceError:
+def _unreadable(path: Path, error: duckdb.Error, *, quote: bool) -> SourceError:
+    """What DuckDB says, in French; the line itself only where no one is named in it (`quote`)."""
     text = str(error)
     line = re.search(r"CSV Error on Line: (\d+)\s+Original Line: ?(.*)", text)
     cells = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
-    if cells and line:
+    if not quote:
+        told = f"ligne {line[1]}" if line else "une ligne n’a pas la forme attendue"
+        if cells:
+            told += f", {cells[2]} cellule(s) au lieu de {cells[1]}"
+    elif cells and line:
         told = f"ligne {line[1]}, {cells[2]} cellule(s) au lieu de {cells[1]} : « {line[2][:120]} »"
     elif line and "unterminated quote" in text:
         told = f"ligne {line[1]}, guillemet jamais refermé : « {line[2][:120]} »"
