@@ -32,6 +32,9 @@ ACCESS, DEPRIVED = 2.5, 4
 """DREES's threshold of low access (consultations a year), and the first of the two most deprived fifths."""
 ACCESS_TRIED, DEPRIVED_TRIED = [2.0, 2.5, 3.0], [3, 4, 5]
 
+PUBLISHED = {"published": "le F-EDI publié", "published_fdep": "le FDep publié (0,95 ou plus attendu)"}
+AGREED_ON = 30
+"""Communes that two indices share, at least, before their agreement is worth a number."""
 PUBLISHABLE = 0.95
 COLUMNS = [
     "zone_type", "zone_code", "period", "numerator", "denominator", "value", "ci_low", "ci_high", "method",
@@ -118,7 +121,7 @@ def fdep_fifth(inputs: Inputs) -> pd.DataFrame:
 
 
 def _fdep(inputs: Inputs) -> tuple[pd.Series, str]:
-    """Score of each commune, and how well it agrees with the index that is published."""
+    """Score of each commune, and how well it agrees with the indices that are published, those that the profile has."""
     c = inputs.communes
     variables = pd.DataFrame(
         {
@@ -129,13 +132,15 @@ def _fdep(inputs: Inputs) -> tuple[pd.Series, str]:
         }
     )
     found = deprivation.fdep(variables, c["population"])
-    same = deprivation.agreement(found.scores, c["published"])
-    said = (
-        f"première composante : {french.quantity(100 * found.explained, '%', 0)} de la variance ; "
-        f"corrélation des rangs avec le F-EDI publié : {french.number(same['spearman'], 2)} "
-        f"sur {french.number(same['communes'])} communes"
-    )
-    return found.scores, said
+    said = [f"première composante : {french.quantity(100 * found.explained, '%', 0)} de la variance"]
+    for name, words in PUBLISHED.items():
+        if name in c and (c[name].notna() & found.scores.notna()).sum() >= AGREED_ON:
+            same = deprivation.agreement(found.scores, c[name])
+            said.append(
+                f"corrélation des rangs avec {words} : {french.number(same['spearman'], 2)} "
+                f"sur {french.number(same['communes'])} communes"
+            )
+    return found.scores, " ; ".join(said)
 
 
 def _per_inhabitant(inputs: Inputs, values: pd.Series, multiplier: float, method: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Derived figures against plain loops over a drawn country."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -217,3 +218,16 @@ def test_a_comparative_share_is_one_hundred_in_france_and_takes_the_european_pop
     mine = [code for n, code in enumerate(CODES) if n % 3 == 1]
     assert found.loc[("epci", "B"), "value"] == pytest.approx(100 * rate(mine) / rate(CODES), rel=1e-12)
     assert "Population européenne standard 2013" in found.loc[("epci", "B"), "method"]
+
+
+def test_the_deprivation_that_is_computed_is_compared_with_each_index_that_is_published():
+    inputs = deprivation_inputs()
+    told = fdep_score(inputs)["method"].iloc[0]
+    assert "le F-EDI publié" in told
+    assert "FDep publié" not in told
+    inputs.communes["published_fdep"] = 3 * inputs.communes["published"]
+    inputs.communes.loc[CODES[0], "published_fdep"] = np.nan
+    both = fdep_score(inputs)["method"].iloc[0]
+    assert re.search(r"le FDep publié \(0,95 ou plus attendu\) : (0,9\d|1,00) sur 59 communes", both)
+    inputs.communes["published_fdep"] = np.nan
+    assert fdep_score(inputs)["method"].iloc[0] == told
