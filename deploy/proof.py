@@ -10,6 +10,7 @@ server is stopped by its own number, whatever happens.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import shutil
@@ -30,7 +31,14 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ("assets", "catalog", "deploy", "diagnostics", "pipelines", "snapshot", "pyproject.toml")
 POSTGRES_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
 S3 = "from moto.server import main; main(['--host', '127.0.0.1', '--port', '{port}'])"
-FIGURES, DELIVERABLES = "indicateurs_france", "livrables_territoire"
+FIGURES = "indicateurs_france"
+BACKFILL = """
+mutation ($asked: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $asked) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+  }
+}
+"""
 KILL_AFTER = 4
 """Territories done before a worker is killed."""
 
@@ -144,32 +152,33 @@ def on_a_cluster(
     daemon = ["-m", "dagster._daemon", "run", "-m", "pipelines.definitions"]
     stack.enter_context(running(python(*daemon), project, environment, work / "daemon.log"))
 
-    def runs(job: str, status: DagsterRunStatus) -> list:
-        return instance.get_run_records(RunsFilter(job_name=job, statuses=[status]))
+    say("Grappe : les indicateurs de la France")
+    called("dagster", ["job", "launch", "-m", "pipelines.definitions", "-j", FIGURES], project, environment)
+    made = RunsFilter(job_name=FIGURES, statuses=[DagsterRunStatus.SUCCESS])
+    (figures,) = wait(lambda: instance.get_run_records(made), deadline, "les indicateurs")
+    say("Grappe : rattrapage de tous les territoires")
+    asked = launch_backfill(project, environment)
+
+    def runs(status: DagsterRunStatus) -> list:
+        return instance.get_run_records(RunsFilter(tags={"dagster/backfill": asked}, statuses=[status]))
 
     def done() -> set[str]:
-        return {r.dagster_run.tags["dagster/partition"] for r in runs(DELIVERABLES, DagsterRunStatus.SUCCESS)}
+        return {territory_of(r.dagster_run) for r in runs(DagsterRunStatus.SUCCESS)}
 
-    say("Grappe : les indicateurs de la France")
-    dagster(project, environment, "job", "launch", "-m", "pipelines.definitions", "-j", FIGURES)
-    (figures,) = wait(lambda: runs(FIGURES, DagsterRunStatus.SUCCESS), deadline, "les indicateurs")
-    say("Grappe : rattrapage de tous les territoires")
-    every = ["-m", "pipelines.definitions", "-j", DELIVERABLES, "--all", "true", "--noprompt"]
-    dagster(project, environment, "job", "backfill", *every)
     wait(lambda: len(done()) >= min(KILL_AFTER, len(territories) - 2), deadline, "les premiers territoires")
 
     def in_the_middle():
-        run = held_by(instance, runs(DELIVERABLES, DagsterRunStatus.STARTED), number=2)
+        run = held_by(instance, runs(DagsterRunStatus.STARTED), number=2)
         return run if run and instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_START) else None
 
     lost = wait(in_the_middle, deadline, "une exécution sur le travailleur 2")
     os.killpg(workers[2].pid, signal.SIGKILL)
-    say(f"Travailleur 2 tué pendant « {lost.tags['dagster/partition']} », après {len(done())} territoires")
-    wait(lambda: done() == set(territories), deadline, "tous les territoires")
-    failed = [r.dagster_run.run_id for r in runs(DELIVERABLES, DagsterRunStatus.FAILURE)]
+    say(f"Travailleur 2 tué pendant « {territory_of(lost)} », après {len(done())} territoires")
+    wait(lambda: done() == {*territories, ""}, deadline, "tous les territoires et la base")
+    failed = [r.dagster_run.run_id for r in runs(DagsterRunStatus.FAILURE)]
     if failed != [lost.run_id]:
         sys.exit(f"Exécutions déclarées perdues : {failed} ; celle du travailleur tué : {lost.run_id}.")
-    lasted = [r.end_time - r.start_time for r in runs(DELIVERABLES, DagsterRunStatus.SUCCESS)]
+    lasted = [r.end_time - r.start_time for r in runs(DagsterRunStatus.SUCCESS) if territory_of(r.dagster_run)]
     return figures.end_time - figures.start_time, lasted
 
 
@@ -200,6 +209,11 @@ def judge(one: Path, spent: Spent, figures: float, lasted: list[float], territor
     sound = found.holds and not stale and not halves
     say("PREUVE FAITE" if sound else "ÉCHEC : les produits ne sont pas les mêmes")
     return 0 if sound else 1
+
+
+def territory_of(run) -> str:
+    """A backfill that may put several partitions in a run tells their range, of one here; none for the database."""
+    return run.tags.get("dagster/asset_partition_range_start", "")
 
 
 def held_by(instance, records: list, *, number: int):
@@ -285,13 +299,34 @@ def running(
         process.wait()
 
 
-def dagster(project: Path, environment: dict, *arguments: str) -> None:
-    done = subprocess.run(
-        python("-m", "dagster", *arguments), cwd=project, env=environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def launch_backfill(project: Path, environment: dict) -> str:
+    """What the interface asks for when all the partitions of the deliverables are chosen; the number of the backfill.
+
+    A backfill of assets, not of a job: the daemon takes the latter for finished as soon as its runs are in the queue,
+    and starts none of them again.
+    """
+    from pipelines.definitions import defs  # noqa: PLC0415
+
+    keys = [key.path for key in defs.resolve_all_asset_keys() if key.path[0] == "territories"]
+    # The database tells of every territory: it comes last.
+    keys.append(["indicators", "database"])
+    asked = {"asked": {"assetSelection": [{"path": path} for path in keys], "allPartitions": True}}
+    arguments = ["-m", "pipelines.definitions", "-t", BACKFILL, "-v", json.dumps(asked)]
+    said = called("dagster-graphql", arguments, project, environment)
+    (answer,) = [json.loads(line) for line in said.splitlines() if line.startswith('{"data"')]
+    given = answer["data"]["launchPartitionBackfill"]
+    if given["__typename"] != "LaunchBackfillSuccess":
+        sys.exit(f"Rattrapage refusé : {given}")
+    return given["backfillId"]
+
+
+def called(name: str, arguments: list[str], project: Path, environment: dict) -> str:
+    """What a command of Dagster's answers."""
+    command = [Path(sys.executable).parent / name, *arguments]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"dagster {' '.join(arguments)} :\n{done.stdout}{done.stderr}")
+        sys.exit(f"{name} :\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def python(*arguments: str) -> list[str]:
