@@ -23,7 +23,7 @@ def database_assets() -> list[dg.AssetsDefinition]:
         "database",
         group=GROUP_PRODUCTS,
         kinds={"duckdb"},
-        deps=[["indicators", "typology"], ["geography", "reference"], patterns],
+        deps=[["indicators", "values"], ["indicators", "typology"], ["geography", "reference"], patterns],
         description="`diagnostic.duckdb` : tous les chiffres, le catalogue, les zones, les sources et les fichiers "
         "dans une base en lecture seule, commentée colonne par colonne. Elle remplace la précédente d'un seul coup : "
         "un carnet ouvert ne bloque rien et n'est pas bloqué.",
