@@ -65,7 +65,7 @@ def pattern_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
             partitions,
             group=GROUP_MAPS,
             kinds={"matplotlib", "geopandas", "parquet"},
-            deps=[["indicators", "typology"], ["geography", "boundaries"]],
+            deps=[["indicators", "values"], ["indicators", "typology"], ["geography", "boundaries"]],
             description="Où se concentrent les valeurs (Moran et LISA, sur le département et ses voisins), à quel type "
             "de territoire ressemblent les communes et les EPCI, et les cartes lissées des taux fragiles.",
         )
