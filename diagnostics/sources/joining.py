@@ -109,8 +109,7 @@ class _Join:
     def equal(self) -> CheckResult:
         """By equal keys; a blank key matches nothing."""
         resolved = [
-            (_column(self.ours, a, f"key.{a}"), _column(self.theirs, b, f"key.{a}"))
-            for a, b in self.match.key.items()
+            (_column(self.ours, a, f"key.{a}"), _column(self.theirs, b, f"key.{a}")) for a, b in self.match.key.items()
         ]
         mine = [numbers.stripped(f"a.{quoted(a)}") for a, _ in resolved]
         its = [numbers.stripped(f"b.{quoted(b)}") for _, b in resolved]
@@ -173,18 +172,19 @@ class _Join:
             "ORDER BY rowid"
         ).fetchall()
         number = np.array([row[0] for row in rows], dtype="int64")
-        tree = shapely.STRtree(shapely.from_wkb([row[1] for row in rows]))
+        outlines = shapely.from_wkb([row[1] for row in rows])
         known = np.flatnonzero(np.isfinite(points["x"]) & np.isfinite(points["y"]))
         places = shapely.points(points["x"][known], points["y"][known])
         found = np.full(len(points["x"]), -1, dtype="int64")
+        # The outlines ask the points, and not the reverse: each of them is then prepared once for all its points.
+        outline, point = shapely.STRtree(places).query(outlines, predicate="intersects")
         # A point on a border touches two outlines: the first in the table holds it, being written last.
-        point, outline = tree.query(places, predicate="intersects")
         order = np.lexsort((outline, point))[::-1]
         found[known[point[order]]] = number[outline[order]]
         left = np.flatnonzero(found[known] < 0)
         if not within.reach or not len(left):
             return found, 0
-        point, outline = tree.query_nearest(
+        point, outline = shapely.STRtree(outlines).query_nearest(
             places[left], max_distance=within.reach / METRES_PER_DEGREE, all_matches=False
         )
         found[known[left[point]]] = number[outline]
