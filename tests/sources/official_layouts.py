@@ -514,7 +514,8 @@ def pathologies() -> bytes:
     ages = next(list(b.values.values()) for b in blocks if b.variable_column == "cla_age_5")
     for region, dept, people in places:
         for age in ages:
-            rows.append(["2024", "Diabète", "", "", "TOP", age, "9", region, dept, people // 300, people // 20, 6, "1"])
+            cases = people // (150 if dept == "57" else 300)
+            rows.append(["2024", "Diabète", "", "", "TOP", age, "9", region, dept, cases, people // 20, 6, "1"])
         dementia = ["Maladies neurologiques", "Démences (dont maladie d'Alzheimer)", ""]
         rows.append(["2024", *dementia, "TOP", "tsage", "9", region, dept, people // 90, people, 1.1, "2"])
         rows.append(["2024", "Affections de longue durée", "ALD", "Toutes", "ALD_CAT_CAT", "tsage", "9", region, dept,
