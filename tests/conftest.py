@@ -57,7 +57,7 @@ def package(tmp_path_factory) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def embedded_data(tmp_path_factory):
-    """A data folder in which the real command ran for one territory. Tests read it, and write elsewhere.
+    """A data folder in which the real command ran for two territories. Tests read it, and write elsewhere.
 
     Workers of pytest-xdist share it: the first makes it, the others wait.
     """
@@ -70,8 +70,8 @@ def embedded_data(tmp_path_factory):
             (home / "dagster.yaml").write_text((root / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
             env = {k: v for k, v in os.environ.items() if not k.startswith("DIAGNOSTIC_")}
             env |= {"DIAGNOSTIC_DATA": str(home / "data"), "DAGSTER_HOME": str(home)}
-            command = [sys.executable, "-m", "pipelines.cli", "run", "saint-egreve"]
-            made = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=900, check=False)
+            command = [sys.executable, "-m", "pipelines.cli", "run", "val-de-lorraine", "saint-egreve"]
+            made = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=1800, check=False)
             assert made.returncode == 0, made.stderr[-3000:]
             (home / "made").touch()
     return home / "data"

@@ -34,22 +34,29 @@ class Page(HTMLParser):
             self.text.append(data)
 
 
-@pytest.fixture(scope="module")
-def products(tmp_path_factory):
-    """Two territories of the embedded profile, made once by the real command."""
-    home = tmp_path_factory.mktemp("embedded")
-    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+@pytest.fixture
+def products(embedded_data):
+    return embedded_data / "processed"
+
+
+@pytest.fixture
+def diagnostic(embedded_data):
+    """The command, on the shared products: for what must change nothing."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("DIAGNOSTIC_")}
-    env |= {"DIAGNOSTIC_DATA": str(home / "data"), "DAGSTER_HOME": str(home)}
-    command = [sys.executable, "-m", "pipelines.cli", "run", "val-de-lorraine", "saint-egreve"]
-    first = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)
-    assert first.returncode == 0, first.stderr[-3000:]
-    return home / "data" / "processed", command, env
+    env |= {"DIAGNOSTIC_DATA": str(embedded_data), "DAGSTER_HOME": str(embedded_data.parent)}
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", *arguments],
+            cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False,
+        )  # fmt: skip
+
+    return run
 
 
 def page_of(products, territory):
     page = Page()
-    page.feed((products[0] / "territories" / territory / "rapport.html").read_text(encoding="utf-8"))
+    page.feed((products / "territories" / territory / "rapport.html").read_text(encoding="utf-8"))
     return page
 
 
@@ -76,7 +83,7 @@ def test_the_snapshot_is_said_to_be_one(products):
 
 
 def test_the_public_table_keeps_its_contract(products):
-    path = str(products[0] / "indicators" / "values.parquet")
+    path = str(products / "indicators" / "values.parquet")
     twice = duckdb.sql(
         f"select count(*) from (select 1 from '{path}' "
         "group by indicator_id, zone_type, zone_code, period having count(*) > 1)"
@@ -94,27 +101,22 @@ def test_the_public_table_keeps_its_contract(products):
 
 
 def test_the_annex_is_a_workbook(products):
-    with zipfile.ZipFile(products[0] / "territories" / "val-de-lorraine" / "annexe.xlsx") as book:
+    with zipfile.ZipFile(products / "territories" / "val-de-lorraine" / "annexe.xlsx") as book:
         assert book.testzip() is None
 
 
-def test_a_second_run_makes_nothing_anew(products):
-    folder, command, env = products
-    report = folder / "territories" / "val-de-lorraine" / "rapport.html"
+def test_a_second_run_makes_nothing_anew(products, diagnostic):
+    report = products / "territories" / "val-de-lorraine" / "rapport.html"
     before = report.stat().st_mtime_ns
-    second = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    second = diagnostic("run", "val-de-lorraine", "saint-egreve")
     assert "Tout est à jour" in second.stdout
     assert report.stat().st_mtime_ns == before
 
 
-def test_a_new_territory_is_checked_before_its_card_is_written(products, tmp_path):
-    _folder, command, env = products
+def test_a_new_territory_is_checked_before_its_card_is_written(diagnostic, tmp_path):
     codes = tmp_path / "communes.txt"
     codes.write_text("54395\n54999\n", encoding="utf-8")
-    answer = subprocess.run(
-        [*command[:3], "new-territory", "--id", "essai-perimetre", "--name", "Essai", "--communes", str(codes)],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    answer = diagnostic("new-territory", "--id", "essai-perimetre", "--name", "Essai", "--communes", str(codes))
     assert answer.returncode == 4, answer.stderr
     assert "54999" in answer.stderr
     assert not (ROOT / "catalog" / "territories" / "essai-perimetre.yaml").exists()

@@ -33,7 +33,8 @@ def package(workshop):
 
 
 def diagnostic(data, *arguments):
-    env = {k: v for k, v in os.environ.items() if not k.startswith("DIAGNOSTIC_")} | {"DIAGNOSTIC_DATA": str(data)}
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DIAGNOSTIC_")}
+    env |= {"DIAGNOSTIC_DATA": str(data), "DAGSTER_HOME": str(Path(data).parent)}
     return subprocess.run(
         [sys.executable, "-m", "pipelines.cli", *arguments],
         cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False,
