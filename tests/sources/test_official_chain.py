@@ -200,6 +200,8 @@ def test_an_old_geography_reaches_the_commune_that_absorbed_it(values):
         ("living_alone_80plus", ("france", "FR"), 50),
         ("apa_rate_60plus", ("departement", "54"), 1000 * 13_969 / 8_000),
         ("selfharm_hosp_rate", ("departement", "54"), 148.7),
+        ("diabetes_comparative", ("departement", "54"), 100 * (2_443 / 36_650) / (9_443 / 89_150)),
+        ("diabetes_comparative", ("region", "44"), 100),
         ("time_to_maternity", ("commune", "54431"), 9 * (1 * 100 + 3 * 300) / 400),
         ("nurse_zoning_pop_share", ("departement", "54"), 100 * 8 / 126),
     ],
