@@ -81,7 +81,6 @@ class Validators(BaseModel):
         """A weak ETag must not serve for If-Range (RFC 9110, 13.1.5)."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
-
     def may_be(self, response: httpx.Response) -> bool:
         """False when an answer says of itself something else than what is known: some servers give one ETag for ever,
         and two halves of two versions must never be glued."""
