@@ -50,18 +50,14 @@ where a.territory_id = 'val-de-lorraine'
                   and f.zone_code = a.territory_id and f.value is not null)
 order by a.axis_order, i.label
 """,
-    "Où un contrat est dans une concentration de valeurs, et de quel type sont ses intercommunalités": """
-select label, zone_name, cluster, round(p_adjusted, 4) as p_adjusted
-from concentrations_named
-where territory_id = 'val-de-lorraine' and inside and cluster not in ('not_significant', 'not_tested')
-union all
-select 'Typologie', zone_name, class_name, null
-from types_named t
-where zone_type = 'epci' and exists (
-    from membership m join membership c on c.child_code = m.child_code and c.parent_type = 'cls'
-    where m.parent_type = 'epci' and m.parent_code = t.zone_code and c.parent_code = 'val-de-lorraine'
-)
-order by 1, 2
+    "Quels indicateurs sont groupés dans l’espace autour d’un contrat, et pourquoi les autres n’ont pu être regardés": """
+select i.label, m.zone_type, m.morans_i, m.p_value, m.reason,
+       count(*) filter (c.inside and c.cluster not in ('not_significant', 'not_tested')) as zones_in_a_concentration
+from moran m
+join indicators i using (indicator_id)
+left join concentrations c using (territory_id, indicator_id)
+where m.territory_id = 'val-de-lorraine'
+group by all order by m.morans_i desc nulls last
 """,
     "Ce que veut dire chaque colonne": """
 select table_name, column_name, comment from duckdb_columns() where comment is not null order by 1, column_index
