@@ -50,7 +50,7 @@ where a.territory_id = 'val-de-lorraine'
                   and f.zone_code = a.territory_id and f.value is not null)
 order by a.axis_order, i.label
 """,
-    "Quels indicateurs sont groupés dans l’espace autour d’un contrat, et pourquoi les autres n’ont pu être regardés": """
+    "Quels indicateurs se groupent dans l’espace autour d’un contrat, et pourquoi d’autres sont inconnus": """
 select i.label, m.zone_type, m.morans_i, m.p_value, m.reason,
        count(*) filter (c.inside and c.cluster not in ('not_significant', 'not_tested')) as zones_in_a_concentration
 from moran m
