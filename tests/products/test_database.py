@@ -91,9 +91,10 @@ def test_an_open_notebook_blocks_no_refresh_and_keeps_its_figures(copied, tmp_pa
     # The next figures: one indicator less, in a file of their own.
     fewer = tmp_path / "fewer.parquet"
     duckdb.sql(f"copy (from read_parquet('{values}') where indicator_id <> 'ageing_index') to '{fewer}'")
-    folder = copied.storage.processed / "indicators"
+    folder = Path(copied.storage.processed.path) / "indicators"
+    former = folder.resolve()
     folder.unlink()
-    folder.mkdir()
+    shutil.copytree(former, folder, ignore=shutil.ignore_patterns("values.parquet"))
     os.replace(fewer, values)
     database.write_database(copied)
     with database.connect(copied.storage) as renewed:
