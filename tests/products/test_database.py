@@ -1,8 +1,10 @@
 """The DuckDB product: whole, commented, read-only, and replaced under the feet of an open notebook."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import pytest
