@@ -36,6 +36,8 @@ PEERS = {"epci": "des intercommunalités de France", "commune": "des communes de
 READ = 0.8
 """Share of the denominator of the CLS that the communes read for an inequality hold, at least: those that are masked
 are the small ones, and not by chance."""
+ENOUGH = 0.5
+"""Share of the inhabited peers that must have a figure for a rank among them, or a resemblance, to be told."""
 SAME = ("value", "ci_low", "ci_high", "numerator", "denominator", "reliability", "period")
 
 Key = tuple[str, str]
@@ -201,7 +203,12 @@ def observatory(
     read = [*around.own, *around.members, *_departements(around)]
     near = known[pd.MultiIndex.from_frame(known[["zone_type", "zone_code"]]).isin(read)].sort_values("period")
     histories = dict(tuple(near.groupby(KEYS, sort=False, observed=True)))
-    fields = _by_indicator(known[known["zone_type"].isin([around.peers, "departement"])])
+    peers = known[known["zone_type"].isin([around.peers, "departement"])]
+    # A few peers of a snapshot are not France: a place among them would say nothing of a place in France.
+    inhabited = peers[peers["indicator_id"] == "pop_municipal"].groupby("zone_type")["zone_code"].nunique()
+    there = peers.groupby(["indicator_id", "zone_type", "period"])["zone_code"].transform("size")
+    peers = peers[there.astype(float) >= ENOUGH * peers["zone_type"].map(inhabited.to_dict()).astype(float).fillna(0)]
+    fields = _by_indicator(peers)
     inside = (known["zone_type"] == "commune") & known["zone_code"].isin(list(around.communes))
     communes = _by_indicator(known[inside])
     rows = [
@@ -471,7 +478,8 @@ def similar(values: pd.DataFrame, around: Around, count: int = SIMILAR) -> pd.Da
     structure = peers.pivot(index="zone_code", columns="indicator_id", values="value").reindex(columns=traits).dropna()
     logarithmic = tuple(name for name in LOGARITHMIC if name in traits)
     structure = structure[(structure[list(logarithmic)] > 0).all(axis=1)]
-    if len(traits) < MINIMUM_TRAITS or len(structure) < count:
+    inhabited = peers.loc[peers["indicator_id"] == "pop_municipal", "zone_code"].nunique()
+    if len(traits) < MINIMUM_TRAITS or len(structure) < max(count, ENOUGH * inhabited):
         return pd.DataFrame(columns=["position", "zone_type", "zone_code", "distance"])
     structure.loc[OWN] = own["value"][traits]
     found = comparison.similar_territories(structure, dict.fromkeys(traits, 1.0), count, logarithmic)

@@ -297,3 +297,10 @@ def test_events_of_near_years_and_published_series_have_their_own_tests():
     assert (row["trend"], row["trend_test"], row["trend_slope"]) == ("improving", "mann_kendall", pytest.approx(0.5))
     short = line(read([published], series[series["period"] > "2017"]))
     assert (short["trend"], short["trend_first"]) == ("not_tested", 11.5)
+
+
+def test_a_few_peers_of_a_snapshot_are_not_france():
+    people = rows("pop_municipal", "epci", dict.fromkeys([f"{n:09d}" for n in range(200)], 100.0), interval=False)
+    row = line(read([indicator("share", interval="wilson")], pd.concat([country(), people])))
+    assert np.isnan(row["rank"])
+    assert np.isnan(row["position"])
