@@ -205,7 +205,8 @@ def observatory(
     histories = dict(tuple(near.groupby(KEYS, sort=False, observed=True)))
     peers = known[known["zone_type"].isin([around.peers, "departement"])]
     # A few peers of a snapshot are not France: a place among them would say nothing of a place in France.
-    inhabited = peers[peers["indicator_id"] == "pop_municipal"].groupby("zone_type")["zone_code"].nunique()
+    people = values[(values["indicator_id"] == "pop_municipal") & values["value"].notna()]
+    inhabited = people.groupby("zone_type")["zone_code"].nunique()
     there = peers.groupby(["indicator_id", "zone_type", "period"])["zone_code"].transform("size")
     peers = peers[there.astype(float) >= ENOUGH * peers["zone_type"].map(inhabited.to_dict()).astype(float).fillna(0)]
     fields = _by_indicator(peers)
