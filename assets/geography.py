@@ -12,8 +12,8 @@ from diagnostics.geography.stored import read_reference, write_reference
 from diagnostics.storage import write_parquet
 from diagnostics.workshop import Workshop
 
-OUTLINED = ("epci", "cls", "departement")
-"""The zones above the commune whose outlines are kept, for maps and for QGIS."""
+OUTLINED = ("epci", "departement")
+"""The zones above the commune whose outlines are kept, for maps and for QGIS, beside the CLS."""
 
 MEMBERSHIP_COLUMNS = {
     "child_type": "niveau de la zone membre",
@@ -21,6 +21,11 @@ MEMBERSHIP_COLUMNS = {
     "parent_type": "niveau de la zone qui la contient",
     "parent_code": "code de la zone qui la contient",
 }
+
+
+def outlined(catalog: Catalog) -> list[str]:
+    """The levels above the commune that have outlines: a catalogue without any territory has no CLS to draw."""
+    return [*OUTLINED, *(["cls"] if catalog.territories else [])]
 
 
 def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
@@ -71,12 +76,12 @@ def geography_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         workshop: Workshop = context.resources.workshop
         workshop.announce("Géographie : contours")
         pivot = read_reference(workshop.storage.geography)
-        communes = commune_boundaries(
-            workshop.read_table("package_communes"), pivot, workshop.read_table("package_cantons")
-        )
+        # Cantons only tell the missing land at the frontier; outlines stand without them.
+        cantons = workshop.read_tables(["package_cantons"]).get("package_cantons")
+        communes = commune_boundaries(workshop.read_table("package_communes"), pivot, cantons)
         write_boundaries(communes, workshop.storage.geography)
         membership = workshop.read_membership()
-        for level in OUTLINED:
+        for level in outlined(workshop.catalog):
             write_boundaries(outlines(communes, membership, level), workshop.storage.geography, level)
         stamp = workshop.record("geography")
         drawn = pd.DataFrame([{"EPSG": epsg, "communes": len(f)} for epsg, f in communes.items()])

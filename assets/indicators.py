@@ -117,7 +117,7 @@ def compute_values(workshop: Workshop, names: Collection[str]) -> tuple[dict[str
         workshop.read_membership(),
         versions=workshop.versions(),
         computed_at=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
-        tables={name: workshop.read_table(name) for name in needed_tables(catalog, profile)},
+        tables=workshop.read_tables(needed_tables(catalog, profile)),
     )
     return {name: rows for name, rows in by_indicator(values).items() if name in names}, reports
 

@@ -152,12 +152,24 @@ class Workshop:
     # --- reading back what was made ----------------------------------------------------------------------------------
 
     def read_table(self, name: str) -> pd.DataFrame:
-        """A reference table, by the name it answers to in every profile (`Distribution.table_name`)."""
-        dataset = self._table_owners[name]
+        """A reference table, by the name it answers to in every profile (`Distribution.table_name`).
+
+        Raises SourceError when its file is not here.
+        """
+        dataset = self._table_owners.get(name)
+        if dataset is None:
+            owner = self.catalog.table_owners(self.profile).get(name)
+            whose = f"le fichier de « {owner} » n'est pas là" if owner else "aucun jeu de données du profil ne la donne"
+            raise SourceError(
+                f"Table « {name} », profil « {self.profile} » : {whose}. "
+                "`diagnostic sources check` dit pourquoi, et où déposer un fichier à la main."
+            )
         return pd.read_parquet(on_disk(self.table_path(dataset, name)))
 
-    def read_tables(self) -> dict[str, pd.DataFrame]:
-        return {name: self.read_table(name) for name in self._table_owners}
+    def read_tables(self, names: Iterable[str] | None = None) -> dict[str, pd.DataFrame]:
+        """The reference tables whose file is here: all of them, or those of `names`."""
+        here = self._table_owners
+        return {name: self.read_table(name) for name in here if names is None or name in names}
 
     @property
     def _table_owners(self) -> dict[str, str]:

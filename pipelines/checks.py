@@ -10,7 +10,7 @@ import dagster as dg
 import geopandas as gpd
 import pandas as pd
 
-from assets.geography import OUTLINED
+from assets.geography import outlined
 from assets.shared import FROM_WORKSHOP, table
 from diagnostics import quality
 from diagnostics.catalog import Catalog, Source
@@ -126,7 +126,8 @@ def _outline_check() -> dg.AssetChecksDefinition:
         communes = read_reference(workshop.storage.geography).communes
         expected = {"commune": set(communes["code"])}
         expected |= {
-            level: set(membership.loc[membership["parent_type"].eq(level), "parent_code"]) for level in OUTLINED
+            level: set(membership.loc[membership["parent_type"].eq(level), "parent_code"])
+            for level in outlined(workshop.catalog)
         }
         drawn = {level: _drawn(read_boundaries(workshop.storage.geography, level)) for level in expected}
         return as_warning(BOUNDARIES, quality.outline_counts(expected, drawn))

@@ -16,6 +16,7 @@ import pandas as pd
 
 from diagnostics import french
 from diagnostics.catalog import Catalog, Profile
+from diagnostics.catalog.models import Derived
 from diagnostics.statistics import deprivation, standardisation, vulnerability
 from diagnostics.statistics.ages import read_band
 
@@ -33,6 +34,8 @@ ACCESS, DEPRIVED = 2.5, 4
 ACCESS_TRIED, DEPRIVED_TRIED = [2.0, 2.5, 3.0], [3, 4, 5]
 
 PUBLISHED = {"published": "le F-EDI publié", "published_fdep": "le FDep publié (0,95 ou plus attendu)"}
+OPTIONAL = {*PUBLISHED, "ehpad_places", "people_75plus"}
+"""Inputs that only add to what `method` says: without them a figure stands."""
 AGREED_ON = 30
 """Communes that two indices share, at least, before their agreement is worth a number."""
 PUBLISHABLE = 0.95
@@ -63,6 +66,28 @@ class Inputs:
     def above(self) -> pd.DataFrame:
         """`belongs` without the communes themselves."""
         return self.belongs[self.belongs["zone_type"] != "commune"]
+
+
+def derive(formula: Derived, inputs: Inputs) -> pd.DataFrame:
+    """The rows of a derived indicator. When an input that no commune knows, or a table that is not here, keeps it from
+    being computed, every zone is unknown and `method` says what is lacking: the other indicators must not wait for it.
+    """
+    lacking = [
+        " + ".join(f"`{term.variable}@{term.period}`" for term in terms)
+        for role, terms in formula.inputs.items()
+        if role not in OPTIONAL and inputs.communes[role].isna().all()
+    ]
+    lacking += [f"table `{table}`" for table in formula.tables if table not in inputs.tables]
+    if not lacking:
+        return METHODS[formula.method](inputs)
+    unknown = inputs.belongs[["zone_type", "zone_code"]].drop_duplicates(ignore_index=True)
+    return unknown.assign(
+        **dict.fromkeys(["numerator", "denominator", "value", "ci_low", "ci_high"], math.nan),
+        period=inputs.period,
+        method=f"non calculé, il manque : {french.listing(lacking)}",
+        reliability="incomplete",
+        coverage=0.0,
+    )[COLUMNS]
 
 
 def icm(inputs: Inputs) -> pd.DataFrame:
@@ -206,7 +231,7 @@ def standardised_share(inputs: Inputs) -> pd.DataFrame:
 
 
 def comparative_share(inputs: Inputs) -> pd.DataFrame:
-    """Share at the ages of the European standard population, France being 100."""
+    """Share at the ages of the European standard population, France being 100; unknown where France's is."""
     return _standardised(inputs, lambda _people: standardisation.ESP2013, compared=True)
 
 
@@ -242,7 +267,11 @@ def _standardised(
     found = standardisation.direct(long, chosen, ages=(lowest, math.inf), multiplier=100).set_axis(sums.index)
     name = f"taux à âge égal; {chosen.name}"
     if compared:
-        found = standardisation.comparative_figure(found, float(found.loc[("france", "FR"), "value"]))
+        france = float(found.loc[("france", "FR"), "value"])
+        if math.isnan(france):
+            complete[:] = False
+        else:
+            found = standardisation.comparative_figure(found, france)
         name = f"figure comparative, France 100; {chosen.name}"
     shown = complete & found["value"].notna()
     numbers = ["value", "ci_low", "ci_high"]

@@ -18,7 +18,7 @@ import pyarrow as pa
 from diagnostics.catalog import Catalog, Profile
 from diagnostics.catalog.models import Derived, Formula, Indicator, Published, ShareOverThreshold, Term
 from diagnostics.errors import CatalogError
-from diagnostics.indicators.derived import METHODS, Inputs
+from diagnostics.indicators.derived import Inputs, derive
 from diagnostics.indicators.disclosure import Shown, withheld_with
 from diagnostics.statistics import comparison, rates, reliability, secrecy
 from diagnostics.words import distinct
@@ -89,7 +89,8 @@ def compute(
     `facts`: frames of `dataset_id, variable, geo_type, geo_code, period, value, status`, communes at the pivot COG.
     `membership`: `child_type, child_code, parent_type, parent_code`; communes are members of themselves.
     `versions`: dataset -> the version of its files, as shown in `source_version`.
-    `tables`: the reference tables that derived formulas name (`needed_tables`).
+    `tables`: the reference tables that derived formulas name (`needed_tables`); one that is not there leaves unknown
+    what needs it.
     Raises CatalogError when no reference population is at hand.
     """
     computable = {
@@ -628,9 +629,8 @@ def _derived(
             "select distinct dataset_id from derived_terms join series using (variable, period) order by 1"
         )
         datasets = sorted({d for (d,) in datasets.fetchall()} | {owners[table] for table in formula.tables})
-        rows = METHODS[formula.method](
-            Inputs(operands, belongs, {table: tables[table] for table in formula.tables}, period_of(formula))
-        )
+        held = {table: tables[table] for table in formula.tables if table in tables}
+        rows = derive(formula, Inputs(operands, belongs, held, period_of(formula)))
         said = _said_of_derived(rows, indicator).assign(
             indicator_id=name,
             unit=indicator.unit,

