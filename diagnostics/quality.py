@@ -19,6 +19,7 @@ from diagnostics import french
 from diagnostics.catalog import Catalog, Profile, Source, load_card
 from diagnostics.catalog.loading import CATALOG
 from diagnostics.catalog.models import Card, Identifier, parse_terms
+from diagnostics.indicators.engine import REFUSED
 from diagnostics.sources.contract import CheckResult
 
 MISSING_SHARE = 0.05
@@ -235,6 +236,23 @@ def national_coverage(values: pd.DataFrame, floor: float = 0.95) -> CheckResult:
         f"{_many(len(poor), 'indicateur', 'indicateurs')} sous {_share(floor)} de couverture nationale, ou masqués."
     )
     return CheckResult("couverture_nationale", False, detail, shown.head(20))
+
+
+def impossible_values(values: pd.DataFrame) -> CheckResult:
+    """Figures that the engine refused: a share over 100 %, a negative count. `method` tells what was found."""
+    refused = values[values["method"].astype(str).str.contains(REFUSED, regex=False)]
+    if refused.empty:
+        return CheckResult(
+            "valeurs_impossibles", True, "Aucune part ne sort de 0 à 100 %, aucun effectif n'est négatif."
+        )
+    first = refused.iloc[0]
+    return CheckResult(
+        "valeurs_impossibles",
+        False,
+        f"{_many(len(refused), 'valeur refusée', 'valeurs refusées')} : les fichiers se contredisent. La première : "
+        f"`{first['indicator_id']}`, {first['zone_type']} {first['zone_code']}.",
+        refused[["indicator_id", "zone_type", "zone_code", "period", "method"]].head(20),
+    )
 
 
 def sums_of_zones(values: pd.DataFrame, additive: Iterable[str]) -> CheckResult:

@@ -33,6 +33,7 @@ OF_DATASET = {
 }
 OF_VALUES = {
     "couverture_nationale": "Chaque indicateur repose sur au moins 95 % de la population de la France.",
+    "valeurs_impossibles": "Aucune part ne sort de 0 à 100 %, aucun effectif n’est négatif.",
     "sommes_par_niveau": "Les effectifs des communes, départements et régions somment à celui de la France.",
     "totaux_publies": "Les effectifs nationaux, une fois portés au COG pivot, égalent les totaux publiés.",
     "ecarts_avec_la_derniere_fois": "À période égale, aucun repère ne bouge de plus de 25 % depuis la dernière copie "
@@ -104,6 +105,7 @@ def _results_of_values(workshop: Workshop, agreements: list[quality.Agreement]) 
     values = pd.read_parquet(on_disk(workshop.storage.values), filters=[("zone_type", "!=", "iris")])
     counts = [i for i, indicator in catalog.indicators.items() if _is_count(indicator.formula_for(profile))]
     yield quality.national_coverage(values)
+    yield quality.impossible_values(values)
     yield quality.sums_of_zones(values, counts)
     yield quality.published_totals(values, catalog, profile)
     yield quality.against_last_time(values, last_values(workshop.storage.processed, profile))

@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from diagnostics import french
 from diagnostics.catalog import Catalog, Profile
 from diagnostics.catalog.models import Derived, Formula, Indicator, Published, ShareOverThreshold, Term
 from diagnostics.errors import CatalogError
 from diagnostics.indicators.derived import Inputs, derive
 from diagnostics.indicators.disclosure import Shown, withheld_with
 from diagnostics.statistics import comparison, rates, reliability, secrecy
+from diagnostics.statistics.inputs import ROUNDING
 from diagnostics.words import distinct
 
 PUBLISHABLE_COVERAGE = 0.95
@@ -515,6 +517,12 @@ def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     return dict(rows)
 
 
+SHARES = ("ratio", "weighted_mean", "share_over_threshold", "median", "maximum")
+"""The kinds of formula that give a part of a whole when the unit is `%`."""
+
+REFUSED = "refusé, valeur impossible :"
+"""How `method` begins to say that a figure was out of its bounds."""
+
 COUNTS = {"ratio": ("numerator", "denominator"), "density": ("numerator", "denominator"), "sum": ("numerator",),
           "growth": ("end", "start"), "index": ("numerator", "denominator")}  # fmt: skip
 """The roles whose sums the columns `numerator` and `denominator` show, by kind of formula."""
@@ -676,6 +684,9 @@ def _said_of(
     masked = masked | given_up
     rows = _rounded(rows, formula, rule)
     withheld = masked | (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
+    low, high = bounds(indicator, formula)
+    impossible = ~withheld & ((rows["value"] < low - ROUNDING) | (rows["value"] > high * (1 + ROUNDING))).to_numpy()
+    withheld = withheld | impossible
     said = rows[["numerator", "denominator", "value"]].copy()
     said.loc[withheld] = np.nan
     note = f"; {indicator.method_note}" if indicator.method_note else ""
@@ -689,8 +700,9 @@ def _said_of(
         said["ci_low"], said["ci_high"] = interval["ci_low"], interval["ci_high"]
         said["method"] = (formula.kind + "; " + interval["method"] + note).where(interval["ci_low"].notna(), method)
     said["method"] = said["method"].where(~given_up, method + "; secret secondaire : protège un autre effectif")
+    said.loc[impossible, "method"] = [f"{method}; {REFUSED} {found}" for found in _found(rows.loc[impossible])]
     said["reliability"] = np.select(
-        [masked, (rows["coverage"] < 1 - 1e-9).to_numpy(), unstable],
+        [masked, (rows["coverage"] < 1 - 1e-9).to_numpy() | impossible, unstable],
         ["masked", "incomplete", "unstable"],
         default="ok" if indicator.nature == "observed" else indicator.nature,
     )
@@ -698,6 +710,25 @@ def _said_of(
         said["value"], said["ci_low"], said["ci_high"], rows["benchmark"], indicator.direction
     )
     return said
+
+
+def bounds(indicator: Indicator, formula: Formula) -> tuple[float, float]:
+    """Between what a figure can be: a part of a whole from 0 to 100 %, what is counted or dense from 0 up.
+
+    Growths, gaps and the figures of the producer (held by the card of their variable) may be anything.
+    """
+    if indicator.unit == "%" and formula.kind in SHARES:
+        return 0.0, 100.0
+    return (0.0 if formula.kind == "density" or indicator.interval != "none" else -np.inf), np.inf
+
+
+def _found(rows: pd.DataFrame) -> list[str]:
+    """What was found in each row: the value, and the counts behind it where there are some."""
+    of = ["" if np.isnan(d) else f" sur {french.number(d, 1)}" for d in rows["denominator"]]
+    counted = [
+        "" if np.isnan(n) else f" ({french.number(n, 1)}{d})" for n, d in zip(rows["numerator"], of, strict=True)
+    ]
+    return [f"{french.number(v, 1)}{counts}" for v, counts in zip(rows["value"], counted, strict=True)]
 
 
 def _secrecy(rows: pd.DataFrame, indicator: Indicator, rule: str) -> tuple[np.ndarray, np.ndarray]:

@@ -9,13 +9,14 @@ import pytest
 
 from diagnostics.catalog import Catalog, Indicator, Source, Theme
 from diagnostics.indicators.engine import VALUE_COLUMNS, compute
+from diagnostics.quality import impossible_values
 
 NOW = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
 POPULATION = {"kind": "sum", "numerator": "people@2022"}
 
 
 def indicator(id_, formula, **more):
-    base = {"label": id_, "short": id_, "definition": "d", "unit": "%", "direction": "higher_is_worse"}
+    base = {"label": id_, "short": id_, "definition": "d", "unit": "unité", "direction": "higher_is_worse"}
     return Indicator.model_validate({"id": id_, "formula": formula} | base | more)
 
 
@@ -328,3 +329,41 @@ def test_a_former_vintage_of_an_indicator_bears_its_name_and_its_own_period():
     ).to_pandas()
     france = table[(table["indicator_id"] == "share") & (table["zone_type"] == "france")].set_index("period")
     assert france["numerator"].to_dict() == {"2022": 150, "2016": 60}
+
+
+@pytest.mark.parametrize("interval", ["none", "wilson"])
+def test_a_share_out_of_its_bounds_is_refused_for_its_zone_alone_and_says_what_was_found(interval):
+    old = dict(zip(PARENTS, (-290.0, 300.0, 600.0), strict=True))
+    ratio = {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022", "multiplier": 100}
+    rows = [commune("old", c, v) for c, v in old.items()]
+    values = run(catalog_of(indicator("share", ratio, unit="%", interval=interval)), PEOPLE + rows, PARENTS).loc[
+        "share"
+    ]
+    for zone, told in ((("commune", "01001"), "−29,0"), (("commune", "01003"), "120,0"), (("epci", "B"), "120,0")):
+        row = values.loc[zone]
+        assert row[["numerator", "denominator", "value", "ci_low", "ci_high"]].isna().all()
+        assert row["reliability"] == "incomplete"
+        assert told in row["method"]
+    assert values.loc[("commune", "01002"), "value"] == 10
+    assert values.loc[("epci", "A"), "value"] == pytest.approx(0.25)
+    refused = impossible_values(values.reset_index().assign(indicator_id="share"))
+    assert not refused.passed
+    assert set(refused.failed_rows["zone_code"]) == {"01001", "01003", "B"}
+
+
+def test_a_rate_a_growth_or_a_gap_may_pass_one_hundred_but_a_count_of_events_is_never_negative():
+    rows = [commune("old", c, v) for c, v in zip(PARENTS, (-290.0, 9000.0, 600.0), strict=True)]
+    ratio = {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022", "multiplier": 100}
+    values = run(
+        catalog_of(
+            indicator("gap", ratio | {"kind": "index"}, unit="%"),
+            indicator("rate", ratio, unit="pour 100 habitants"),
+            indicator("events", ratio, unit="pour 100 habitants", interval="byar"),
+        ),
+        PEOPLE + rows,
+        PARENTS,
+    )
+    assert values.loc[("gap", "commune", "01001"), "value"] == -29
+    assert values.loc[("rate", "commune", "01002"), "value"] == 300
+    assert values.loc[("events", "commune", "01002"), "value"] == 300
+    assert math.isnan(values.loc[("events", "commune", "01001"), "value"])

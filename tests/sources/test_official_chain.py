@@ -191,7 +191,6 @@ def test_an_old_geography_reaches_the_commune_that_absorbed_it(values):
         ("pop_density", ("commune", "54431"), 14_000 / 25),
         ("time_to_gp", ("commune", "54431"), 4 * (1 * 100 + 3 * 300) / 400),
         ("air_pm25_popw", ("france", "FR"), 9.5),
-        ("no_gp_share_17plus", ("commune", "54395"), 100),
         ("ehpad_places_per_1000_75plus", ("commune", "54395"), 1000 * 92 / (104_000 * 26 / 101)),
         ("mco_beds_per_1000", ("commune", "54395"), 1000 * 1200 / 104_000),
         ("water_micro_compliance", ("commune", "54395"), 100 * 2 / 3),
@@ -223,6 +222,13 @@ def test_a_secret_stays_one(values):
     row = values.loc[("poverty_rate_60", "commune", "54431")]
     assert row["reliability"] == "masked"
     assert pd.isna(row["value"])
+
+
+def test_a_share_of_everybody_tells_as_much_as_a_share_of_nobody(values):
+    """All the insured of the file are without a doctor: nobody has one, fewer than 11."""
+    row = values.loc[("no_gp_share_17plus", "commune", "54395")]
+    assert row["reliability"] == "masked"
+    assert row[["numerator", "denominator", "value", "ci_low", "ci_high"]].isna().all()
 
 
 def test_what_is_lacking_is_unknown_and_stops_nothing_else(values):
