@@ -15,6 +15,10 @@ from babel.numbers import format_decimal
 NARROW = "\u202f"
 NO_BREAK = "\u00a0"
 UNKNOWN = "n.d."
+SIGNS = ("%", "€", "‰")
+UNSAID = ("score", "indice")
+"""Units that name what the number is and cannot follow it: « une défavorisation de 0,61 »."""
+INVARIABLE = ("décès",)
 
 
 def number(value: float | None, decimals: int = 0, *, sign: bool = False) -> str:
@@ -31,9 +35,15 @@ def number(value: float | None, decimals: int = 0, *, sign: bool = False) -> str
 
 
 def quantity(value: float | None, unit: str, decimals: int = 0, *, sign: bool = False) -> str:
-    """`12,3 %`, `1 234 habitants`. An unknown value carries no unit."""
+    """`12,3 %`, `1 234 habitants`, `1 habitant`. An unknown value carries no unit."""
     text = number(value, decimals, sign=sign)
-    return text if text == UNKNOWN or not unit else f"{text}{NARROW if unit in ('%', '€', '‰') else NO_BREAK}{unit}"
+    if text == UNKNOWN or not unit or unit.startswith(UNSAID):
+        return text
+    noun, space, rest = unit.partition(" ")
+    # French takes the plural from two on: 1,9 consultation.
+    if abs(round(value, decimals)) < 2 and noun not in INVARIABLE:
+        noun = noun.removesuffix("s")
+    return f"{text}{NARROW if unit in SIGNS else NO_BREAK}{noun}{space}{rest}"
 
 
 def interval(low: float | None, high: float | None, decimals: int = 0) -> str:

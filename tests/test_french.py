@@ -32,6 +32,16 @@ def test_an_unknown_quantity_has_no_unit():
     assert french.quantity(3, "habitants") == "3\u00a0habitants"
 
 
+def test_a_unit_agrees_with_its_number_and_a_score_has_none():
+    assert french.quantity(1, "maisons de santé") == "1\u00a0maison de santé"
+    assert (
+        french.quantity(1.9, "consultations par an et par habitant", 1)
+        == "1,9\u00a0consultation par an et par habitant"
+    )
+    assert french.quantity(1, "décès") == "1\u00a0décès"
+    assert french.quantity(-0.01, "score", 2) == "−0,01"
+
+
 def test_intervals_lists_and_dates():
     assert french.interval(1, 2.55, 1) == "[1,0\u00a0; 2,6]"
     assert french.interval(None, 2) == ""

@@ -15,6 +15,7 @@ from functools import cached_property
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from matplotlib.figure import Figure
 
 from diagnostics import french
@@ -140,6 +141,11 @@ class Land:
             towns=towns,
         )
 
+    @cached_property
+    def context_amid(self) -> MapContext:
+        """The same, seen as far as the communes that are coloured."""
+        return self.context.framed(shapely.box(*self.shown.total_bounds))
+
     def around(self, level: str) -> list[str]:
         """The zones of a level that hold communes of the CLS."""
         return sorted(self.communes.loc[self.communes["inside"], level].dropna().unique())
@@ -260,13 +266,28 @@ def spec_of(
         source=french.listing(_each_once(re.sub(r"^Sources?\s*:\s*", "", s.citation) for s in sources)),
         vintage=french.listing(_each_once(re.findall(r"(?<=[@,])([^#;,]+)(?=[#,])", first["source_version"]))),
         geography="communes au 1er janvier 2025" if level == "commune" else NEIGHBOURING_EPCI,
-        licence=french.listing(list(dict.fromkeys(s.licence for s in sources))),
+        licence=told_once(s.licence for s in sources),
         produced_on=produced_on,
         reserve=" ".join(n for n in notes if n) or None,
         class_count=indicator.classification.classes,
         benchmark=benchmark,
         zone_noun="communes" if level == "commune" else NEIGHBOURING_EPCI,
     )
+
+
+def told_once(credits: Iterable[str]) -> str:
+    """What several datasets owe, each part said once: « a » and « a pour les données d’origine ; b » are « a ; b ».
+
+    A list of producers is one part each; a phrase (« mis en forme par… ») is not cut.
+    """
+    parts = [part for text in credits for part in re.split(r"\s?;\s", text)]
+    parts = [name for part in parts for name in (part.split(", ") if re.fullmatch(LIST_OF_NAMES, part) else [part])]
+    once = _each_once(parts)
+    kept = [part for part in once if not any(part.startswith(f"{other} pour ") for other in once)]
+    return f"{french.NARROW}; ".join(kept)
+
+
+LIST_OF_NAMES = r"[A-Z]\S*(, [A-Z]\S*)+"
 
 
 def _each_once(words: Iterable[str]) -> list[str]:

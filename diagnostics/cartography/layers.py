@@ -147,7 +147,10 @@ def basemap(context: MapContext, frame: Box, stage: Stage) -> Basemap:
 
 
 def _prepare(context: MapContext, frame: Box, stage: Stage) -> Basemap:
-    view = View.fit(context.perimeter.bounds, frame, MARGINS[stage])
+    if context.frame is None:
+        view = View.fit(context.perimeter.bounds, frame, MARGINS[stage])
+    else:
+        view = View.fit(context.frame.bounds, frame, MARGINS["alone"])
     perimeter = view.project(np.array([context.perimeter]))[0]
     around = _visible(context.neighbours, view)
     grey = around.geometry.to_numpy()

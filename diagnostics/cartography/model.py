@@ -73,6 +73,7 @@ class MapContext:
     - `neighbours`: GeoDataFrame(code, name, geometry[, population]), the grey around; may cover the perimeter too,
       where the zones are drawn over it. Names go by population where there is one, else by visible area.
     - `towns`: GeoDataFrame(name, population, geometry = points), the most populated named first.
+    - `frame`: what the map must hold, when it is more than the perimeter.
     - `marks`: the values of the CLS and of its benchmarks; they change with the indicator, `with_marks` keeps the rest.
 
     Build one for each CLS and keep it: what it prepares (paths, label places) is reused by all its maps.
@@ -84,6 +85,7 @@ class MapContext:
     neighbours: gpd.GeoDataFrame
     towns: gpd.GeoDataFrame
     marks: tuple[Mark, ...] = ()
+    frame: BaseGeometry | None = None
     prepared: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,10 @@ class MapContext:
                 )
         if self.perimeter.is_empty:
             raise GeographyError("fond de carte : le périmètre du CLS est vide ; vérifier les contours des communes")
+
+    def framed(self, frame: BaseGeometry) -> MapContext:
+        """The same surroundings seen from further away: nothing that was prepared holds."""
+        return replace(self, frame=frame, prepared={})
 
     def with_marks(self, *marks: Mark) -> MapContext:
         """The same surroundings, with what was prepared for them, and other marks."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from diagnostics import french
-from diagnostics.cartography.atlas import Land, marks_of, spec_of, status_of
+from diagnostics.cartography.atlas import Land, marks_of, spec_of, status_of, told_once
 from diagnostics.cartography.maps import alternative_text, choropleth, concentrations, typology
 from diagnostics.cartography.model import MapSpec
 from diagnostics.catalog import Catalog, Indicator
@@ -75,7 +74,7 @@ def concentration_sheets(
     for row in moran[moran["zone_type"].notna()].itertuples():
         indicator = catalog.indicators[row.indicator_id]
         found = by_indicator[row.indicator_id].set_index("zone_code")
-        # A single commune is looked at amid those of its EPCI.
+        # A single commune is looked at amid those of its EPCI, and its map shows them all.
         amid = land.is_one_commune and row.zone_type == "commune"
         own = found[found.index.isin(land.shown["code"])] if amid else found[found["inside"]]
         if not own["cluster"].isin(CLUSTER_WORDS).any():
@@ -95,7 +94,11 @@ def concentration_sheets(
             reserve=" ".join(part for part in (indicator.reserve, LISA_RESERVE) if part),
         )
         figure = concentrations(
-            spec, drawn, land.context, heading=f"Indice de Moran : {french.number(row.morans_i, 2)}", notes=_notes(row)
+            spec,
+            drawn,
+            land.context_amid if amid else land.context,
+            heading=f"Indice de Moran : {french.number(row.morans_i, 2)}",
+            notes=_notes(row),
         )
         alt = f"Carte : {spec.title}. {told}. Indice de Moran : {french.number(row.morans_i, 2)}."
         yield Sheet(f"concentrations-{row.indicator_id}", figure, alt)
@@ -188,10 +191,10 @@ def _types_spec(
         direction="neutral",
         classification="fixed",
         breaks=(),
-        source=f"{french.NARROW}; ".join(dict.fromkeys(p for s in sources for p in re.split(r"\s?;\s", s.producer))),
+        source=told_once(s.producer for s in sources),
         vintage=f"de {periods[0]} à {periods[-1]}" if len(periods) > 1 else periods[0],
         geography=GEOGRAPHY[level],
-        licence=f"{french.NARROW}; ".join(dict.fromkeys(s.licence for s in sources)),
+        licence=told_once(s.licence for s in sources),
         produced_on=produced_on,
         reserve=TYPES_RESERVE,
         # The other word for them would leave no room for the names of the classes.

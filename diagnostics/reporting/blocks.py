@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from diagnostics import french
 from diagnostics.catalog import Catalog, Indicator
 from diagnostics.reporting import narrative
 from diagnostics.reporting.figures import Facts, quantity
@@ -168,7 +169,7 @@ def _reading(block: Block, place: Place) -> str:
         low, high = known[0], known[-1]
         why = "n’est pas calculé ici" if block.aggregable else "ne se calcule pas"
         return narrative.sentence(
-            f"de {quantity(low)} ({low.zone.name}) à {quantity(high)} ({high.zone.name}) ; "
+            f"de {_first(low)} ({low.zone.name}) à {quantity(high)} ({high.zone.name}) ; "
             f"ce chiffre {why} pour l’ensemble du territoire"
         )
     if block.countable:
@@ -177,6 +178,11 @@ def _reading(block: Block, place: Place) -> str:
         row.words for row in block.benchmarks if row.words and row.figure.zone in (place.main, place.benchmarks[-1])
     ]
     return narrative.sentence(f"{quantity(block.own.figure)} dans le territoire" + "".join(f" ; {w}" for w in words))
+
+
+def _first(figure: Figure) -> str:
+    """The first of two values: a unit in words is said once, after the second."""
+    return quantity(replace(figure, unit=figure.unit if figure.unit in french.SIGNS else ""))
 
 
 def read_into(block: Block, read: Mapping[tuple[str, str, str], Mapping], place: Place) -> Block:

@@ -89,8 +89,12 @@ def finding_of(blocks: Sequence[Block], place: Place, *, declared: bool = True) 
         return f"{figures}. L’écart est défavorable et dépasse ce que le hasard explique.", "worse"
     if gap.notable:
         return f"{figures}, soit {difference}. L’écart est défavorable ; il n’est pas testé.", "not_compared"
-    return (
-        f"Parmi les indicateurs comparés, aucun n’est nettement plus défavorable que {than}. L’écart le plus marqué : "
-        f"{gap.block.label[:1].lower()}{gap.block.label[1:]}, {quantity(own)} contre {quantity(other)}.",
-        gap.row.verdict,
-    )
+    if len(gaps) == 1:
+        none = f"Le seul indicateur comparé n’est pas nettement plus défavorable que {than} :"
+    else:
+        none = (
+            f"Parmi les indicateurs comparés, aucun n’est nettement plus défavorable que {than}. L’écart le plus "
+            "marqué :"
+        )
+    label = f"{gap.block.label[:1].lower()}{gap.block.label[1:]}"
+    return f"{none} {label}, {quantity(own)} contre {quantity(other)}.", gap.row.verdict

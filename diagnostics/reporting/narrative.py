@@ -219,7 +219,9 @@ def trend_of(row: Mapping, unit: str, decimals: int) -> Trend | None:
     if pd.isna(row["trend_from"]):
         return None
     start, end, change = row["trend_from"], row["trend_to"], row["change"]
-    first, last = (french.quantity(row[name], unit, decimals) for name in ("trend_first", "value"))
+    # A unit in words is said once, after the last value.
+    first = french.quantity(row["trend_first"], unit if unit in french.SIGNS else "", decimals)
+    last = french.quantity(row["value"], unit, decimals)
     gap = round(row["value"], decimals) - round(row["trend_first"], decimals)
     moved = change if change != "not_tested" else "stable" if gap == 0 else "rising" if gap > 0 else "falling"
     course, test = row["trend"], TESTS.get(row["trend_test"], "")
@@ -327,6 +329,7 @@ def typography(text: str) -> str:
     """Curly apostrophes, and no-break spaces around the marks that want one, so that no line begins with a mark."""
     text = re.sub(r"(?<=\w)'(?=\w)", "’", text)
     text = re.sub(r" (?=[;?!%»](?:\W|$))", french.NARROW, text)
+    text = re.sub(r"(?<=×) (?=\d)", french.NO_BREAK, text)
     return re.sub(r"(?<=«) ", french.NARROW, re.sub(r" (?=:(?:\s|$))", french.NO_BREAK, text))
 
 

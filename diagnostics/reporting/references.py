@@ -26,13 +26,14 @@ class SourceNumbers:
         return tuple(sorted({self._numbers.setdefault(name, len(self._numbers) + 1) for name in ids}))
 
     def credit(self, numbers: Sequence[int]) -> str:
-        """« Sources : Insee, Recensement (2022) ; DREES, APL (2023). »"""
+        """« Sources : Insee, Recensement (2022), Filosofi (2021) ; DREES, APL (2023). » Each producer is named once."""
         names = {number: name for name, number in self._numbers.items()}
-        parts = []
+        titles: dict[str, list[str]] = {}
         for note in (self._note(names[number]) for number in numbers):
             vintages = ", ".join(dict.fromkeys(file.vintage for file in note.files if file.vintage))
-            parts.append(", ".join(filter(None, (note.producer, note.title))) + (f" ({vintages})" if vintages else ""))
-        return f"{'Sources' if len(parts) > 1 else 'Source'} : {' ; '.join(parts)}." if parts else ""
+            titles.setdefault(note.producer, []).append(note.title + (f" ({vintages})" if vintages else ""))
+        parts = [", ".join(filter(None, (producer, *said))) for producer, said in titles.items()]
+        return f"{'Sources' if len(numbers) > 1 else 'Source'} : {' ; '.join(parts)}." if parts else ""
 
     def notes(self) -> tuple[SourceNote, ...]:
         """The annex. Datasets that no figure names (geography, boundaries) come last."""

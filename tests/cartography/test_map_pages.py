@@ -225,7 +225,7 @@ def test_typology_counts_each_kind_and_refuses_a_stranger(ground, context) -> No
 
 def test_words_of_the_page(ground, context) -> None:
     figure = choropleth(world.spec(reserve="À lire avec prudence."), world.zones(ground), context)
-    foot = " ".join(world.texts(figure, "foot").values())
+    foot = " ".join(world.texts(figure, "foot").values()).replace("\u00a0", " ")
     for words in ("Source : DREES", "Millésime : 2023", "Géographie : communes", "22 novembre 2026", "Licence Ouverte"):
         assert words in foot
     assert list(world.texts(figure, "reserve").values()) == ["Réserve : À lire avec prudence."]

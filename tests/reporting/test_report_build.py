@@ -145,7 +145,7 @@ def test_a_small_gap_without_test_is_not_called_unfavourable(build):
         value_row("living_alone", "region", "44", 20.0),
     ]
     (finding, *_) = (section.finding for section in build(values_table(*rows)).sections)
-    assert finding.startswith("Parmi les indicateurs comparés, aucun n’est nettement plus défavorable que la région")
+    assert finding.startswith("Le seul indicateur comparé n’est pas nettement plus défavorable que la région")
 
 
 def test_an_indicator_of_two_axes_is_detailed_once(report):
