@@ -1,8 +1,8 @@
 """The newest resource of a data.gouv.fr dataset, rather than a dated file name that dies at the next edition.
 
-The official client (`datagouv-client` 0.5.1) was weighed: it brings niquests, which takes the place of urllib3 in the
-whole environment; it parses an answer whatever its status, never waits, and calls the tabular API once more for each
-resource; its proxies and authorities would stand beside ours. One GET of the public API does the work.
+The official client (`datagouv-client` 0.5.1) was measured and set aside (docs/sources.md): it replaces urllib3 for every
+library, asks for a dataset twice, and asks a server that refuses five times without waiting as `Retry-After` asks. One
+GET of the public API does the work.
 API: `https://www.data.gouv.fr/api/1/datasets/<id or slug>/` -> `{"resources": [{"title", "url", "checksum", ...}]}`.
 """
 
