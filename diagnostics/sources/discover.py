@@ -1,8 +1,8 @@
 """The newest resource of a data.gouv.fr dataset, rather than a dated file name that dies at the next edition.
 
-The official client (`datagouv-client` 0.5.1) was measured and set aside (docs/sources.md): it replaces urllib3 for every
-library, asks for a dataset twice, and asks a server that refuses five times without waiting as `Retry-After` asks. One
-GET of the public API does the work.
+The official client (`datagouv-client` 0.5.1) was measured and set aside (docs/sources.md): it replaces urllib3 for
+every library, asks for a dataset twice, and asks a server that refuses five times without waiting as `Retry-After`
+says. One GET of the public API does the work.
 API: `https://www.data.gouv.fr/api/1/datasets/<id or slug>/` -> `{"resources": [{"title", "url", "checksum", ...}]}`.
 """
 
