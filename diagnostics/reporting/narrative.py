@@ -163,6 +163,10 @@ def comparison_words(
     return gap if brief else f"{gap} (sans test)"
 
 
+MANY_TIMES = 3
+"""From this ratio on, « 14 fois plus » reads better than « 1 300 % de plus »."""
+
+
 def gap_words(value: float, benchmark: float, *, unit: str, decimals: int, than: str = "") -> str:
     """« 2,3 points de plus que la région », « 12 % de moins que la France », « au même niveau que la région »."""
     difference = round(value, decimals) - round(benchmark, decimals)
@@ -174,6 +178,8 @@ def gap_words(value: float, benchmark: float, *, unit: str, decimals: int, than:
         return f"{french.number(abs(difference), decimals)}{french.NO_BREAK}{points} {more}{_que(than)}"
     if round(benchmark, decimals) <= 0 or unit == "score":
         return f"{french.quantity(abs(difference), unit, decimals)} {more}{_que(than)}"
+    if value >= MANY_TIMES * benchmark:
+        return f"{french.number(value / benchmark, 0 if value >= 10 * benchmark else 1)} fois plus{_que(than)}"
     share = abs(value / benchmark - 1) * 100
     return f"{french.quantity(share, '%', 0 if share >= 1 else 1)} {more}{_que(than)}"
 

@@ -66,6 +66,8 @@ def test_only_tested_differences_are_judged():
     ("value", "benchmark", "unit", "expected"),
     [
         (112.0, 100.0, "habitants", "12\u202f% de plus que la France"),
+        (350.0, 100.0, "habitants", "3,5 fois plus que la France"),
+        (1390.0, 100.0, "habitants", "14 fois plus que la France"),
         (88.0, 100.0, "habitants", "12\u202f% de moins que la France"),
         (14.5, 13.0, "%", "1,5\u00a0point de plus que la France"),
         (0.02, 0.01, "% par an", "au même niveau que la France"),
@@ -82,7 +84,7 @@ def test_gaps_are_in_points_or_per_cent(value, benchmark, unit, expected):
 def test_a_gap_tells_the_right_side_and_never_a_decimal_point(value, benchmark, unit, decimals):
     words = narrative.gap_words(value, benchmark, unit=unit, decimals=decimals, than="la région")
     shown = round(value, decimals) - round(benchmark, decimals)
-    assert ("de plus" in words) == (shown > 10**-decimals / 2)
+    assert (" plus que" in words or "de plus" in words) == (shown > 10**-decimals / 2)
     assert ("de moins" in words) == (shown < -(10**-decimals) / 2)
     assert not re.search(r"\d\.\d", words)
 
