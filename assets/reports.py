@@ -11,11 +11,13 @@ import pandas as pd
 
 from assets.maps import COVER, INDEX
 from assets.patterns import read_types
-from assets.shared import GROUP_REPORTS, territory_asset
+from assets.shared import GROUP_REPORTS, table, territory_asset
 from diagnostics import french
 from diagnostics.catalog import Territory
 from diagnostics.indicators.reading import Around, Reading, dashboard, read_out, vigilance_rows
 from diagnostics.reporting import MapFile, SourceUse, Vigilance, build_report, write_html, write_workbook
+from diagnostics.reporting.html import members_range
+from diagnostics.reporting.model import Figure, Report
 from diagnostics.reporting.patterns import PatternTables
 from diagnostics.reporting.place import Place
 from diagnostics.statistics.deprivation import population_classes
@@ -72,8 +74,30 @@ def write(workshop: Workshop, territory: Territory) -> tuple[dict[str, dg.Metada
         "Annexe": dg.MetadataValue.path(str(folder / "annexe.xlsx")),
         "Indicateurs renseignés": dg.MetadataValue.int(sum(len(s.blocks) for s in made.sections)),
         "Inconnues expliquées": dg.MetadataValue.int(len(made.unknown)),
+        "Chiffres clés": table(key_figures(made)),
+        "Points de vigilance": table(pd.DataFrame({"Point": [point.sentence for point in made.vigilance or ()]})),
     }
     return metadata, stamp
+
+
+def key_figures(report: Report) -> pd.DataFrame:
+    """What the first pages of the report say, for the asset's page: the territory, its main benchmark, France."""
+    zones = dict.fromkeys((report.main, report.key_columns[-1]))
+    columns = {zone.name: 1 + report.key_columns.index(zone) for zone in zones}
+    return pd.DataFrame(
+        {
+            "Indicateur": row.block.label,
+            "Période": row.block.period,
+            report.territory.name: members_range(row.block) if row.block.kind == "members" else _told(row.figures[0]),
+            **{name: _told(row.figures[place]) for name, place in columns.items()},
+            "Lecture": row.words,
+        }
+        for row in report.key_figures
+    )
+
+
+def _told(figure: Figure | None) -> str:
+    return french.quantity(figure.value, figure.unit, figure.decimals) if figure else french.UNKNOWN
 
 
 def read_patterns(workshop: Workshop, territory: Territory) -> PatternTables:

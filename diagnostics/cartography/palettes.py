@@ -48,7 +48,7 @@ MISSING = "#d0d0d0"
 MASKED = "#f6f6f6"
 MASKED_HATCH = "#9a9a9a"
 NEIGHBOUR = "#f1f1ef"
-NOT_SIGNIFICANT = "#efe6cc"  # cream: told apart from the greys of what is unknown or outside
+NOT_SIGNIFICANT = "#f3edda"  # cream: told apart from the greys of what is unknown or outside
 
 LIGHTEST, DARKEST = 89.0, 30.0
 _D65 = np.array([0.95047, 1.0, 1.08883])

@@ -158,7 +158,8 @@ def _reading(block: Block, place: Place) -> str:
             for row in block.benchmarks
             if row.figure.zone.type != "france"
         ]
-        known = shown or [f"France : {quantity(block.benchmarks[-1].figure)}"]
+        # Overseas, a région and its only département have one name, and often one figure.
+        known = dict.fromkeys(shown) or [f"France : {quantity(block.benchmarks[-1].figure)}"]
         return narrative.sentence(f"donnée de contexte, inconnue à l’échelle du territoire ({' ; '.join(known)})")
     if block.kind == "members":
         known = sorted((row.figure for row in block.members if row.figure.known), key=lambda f: f.value)

@@ -45,7 +45,9 @@ class _Gap:
     def rank(self) -> tuple[int, float]:
         """Unfavourable by the test, then notable without one, then favourable, then what nothing sets apart."""
         favourable = self.row.verdict == "better" or (self.row.verdict == "not_compared" and not self.unfavourable)
-        return (3 if self.row.verdict == "worse" else 2 if self.notable else 1 if favourable else 0), self.relative
+        alike = round(self.block.own.figure.value - self.row.figure.value, self.block.decimals) == 0
+        first = 3 if self.row.verdict == "worse" else 2 if self.notable else 1 if favourable and not alike else 0
+        return first, self.relative
 
 
 def _gap(block: Block, place: Place) -> _Gap | None:

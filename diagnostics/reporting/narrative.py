@@ -25,6 +25,7 @@ OF = {
 # First words of the names of authorities, and the article each takes.
 AUTHORITIES = {
     "petr": "2", "pôle": "2", "pays": "2", "syndicat": "2", "grand": "2",
+    "territoire": "2", "bassin": "2", "val": "2",
     "ca": "3", "cc": "3", "cu": "3", "communauté": "3", "métropole": "3",
     "eurométropole": "5", "agglomération": "5",
 }  # fmt: skip
