@@ -282,9 +282,8 @@ def told_once(credits: Iterable[str]) -> str:
     """
     parts = [part for text in credits for part in re.split(r"\s?;\s", text)]
     parts = [name for part in parts for name in (part.split(", ") if re.fullmatch(LIST_OF_NAMES, part) else [part])]
-    once = _each_once(parts)
-    kept = [part for part in once if not any(part.startswith(f"{other} pour ") for other in once)]
-    return f"{french.NARROW}; ".join(kept)
+    shorter = [next((other for other in parts if part.startswith(f"{other} pour ")), part) for part in parts]
+    return f"{french.NARROW}; ".join(_each_once(shorter))
 
 
 LIST_OF_NAMES = r"[A-Z]\S*(, [A-Z]\S*)+"

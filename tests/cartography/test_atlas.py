@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from shapely.geometry import box
 
-from diagnostics.cartography.atlas import Land, atlas
+from diagnostics.cartography.atlas import Land, atlas, told_once
 from diagnostics.cartography.page import MARK_LIMIT
 from diagnostics.catalog import Catalog, Source, Territory, Theme
 
@@ -129,3 +129,13 @@ def test_many_member_epci_do_not_overflow_the_axis_of_marks():
 def test_counts_are_circles(indicator):
     land = country(set(CODES), dict.fromkeys(CODES, "A"))
     assert indicator in drawn(land, rows(indicator, "commune", {c: float(n) for n, c in enumerate(CODES)}))
+
+
+def test_what_is_owed_to_several_datasets_is_said_once():
+    licences = [
+        "Licence Ouverte 2.0 pour les données d’origine ; compilation sans licence énoncée",
+        "Licence Ouverte 2.0",
+    ]
+    assert told_once(licences) == "Licence Ouverte 2.0\u202f; compilation sans licence énoncée"
+    producers = ["Insee", "Insee, DGFiP, Cnaf", "Insee, mis en forme par un paquet"]
+    assert told_once(producers) == "Insee\u202f; DGFiP\u202f; Cnaf\u202f; Insee, mis en forme par un paquet"
