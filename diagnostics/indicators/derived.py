@@ -17,11 +17,9 @@ import pandas as pd
 from diagnostics import french
 from diagnostics.catalog import Catalog, Profile
 from diagnostics.catalog.models import Derived
+from diagnostics.errors import StatisticsError
 from diagnostics.statistics import deprivation, standardisation, vulnerability
 from diagnostics.statistics.ages import read_band
-
-WINDOW = standardisation.Window(2013, 2017)
-"""The years of the communal deaths, and of the national quotients they are compared with."""
 
 BANDS = {
     "0_2": "0-2", "3_17": "3-17", "18_24": "18-24", "25_39": "25-39", "40_54": "40-54", "55_64": "55-64",
@@ -69,8 +67,9 @@ class Inputs:
 
 
 def derive(formula: Derived, inputs: Inputs) -> pd.DataFrame:
-    """The rows of a derived indicator. When an input that no commune knows, or a table that is not here, keeps it from
-    being computed, every zone is unknown and `method` says what is lacking: the other indicators must not wait for it.
+    """The rows of a derived indicator. When an input that no commune knows, a table that is not here, or figures that
+    statistics refuse keep it from being computed, every zone is unknown and `method` says why: the other indicators
+    must not wait for it, and a check of the public table lists what is unknown for all France.
     """
     lacking = [
         " + ".join(f"`{term.variable}@{term.period}`" for term in terms)
@@ -78,13 +77,20 @@ def derive(formula: Derived, inputs: Inputs) -> pd.DataFrame:
         if role not in OPTIONAL and inputs.communes[role].isna().all()
     ]
     lacking += [f"table `{table}`" for table in formula.tables if table not in inputs.tables]
-    if not lacking:
+    if lacking:
+        return _unknown(inputs, f"il manque : {french.listing(lacking)}")
+    try:
         return METHODS[formula.method](inputs)
+    except StatisticsError as refusal:
+        return _unknown(inputs, f"entrées refusées : {refusal}")
+
+
+def _unknown(inputs: Inputs, why: str) -> pd.DataFrame:
     unknown = inputs.belongs[["zone_type", "zone_code"]].drop_duplicates(ignore_index=True)
     return unknown.assign(
         **dict.fromkeys(["numerator", "denominator", "value", "ci_low", "ci_high"], math.nan),
         period=inputs.period,
-        method=f"non calculé, il manque : {french.listing(lacking)}",
+        method=f"non calculé, {why}",
         reliability="incomplete",
         coverage=0.0,
     )[COLUMNS]
@@ -93,14 +99,16 @@ def derive(formula: Derived, inputs: Inputs) -> pd.DataFrame:
 def icm(inputs: Inputs) -> pd.DataFrame:
     """Comparative mortality of every zone above the commune: deaths observed / expected × 100, France being 100.
 
+    The years are those of the deaths, its first input; the national rates are taken over the same ones.
     With the inputs `ehpad_places` and `people_75plus`, `method` says whether nursing homes swell the deaths of a zone.
     """
     strata = {(sex, band): f"{ours}_{name}" for ours, sex in SEXES.items() for name, band in BANDS.items()}
     population = pd.DataFrame({key: inputs.communes[name] for key, name in strata.items()})
-    rates = _national_rates(inputs.tables).reindex(pd.MultiIndex.from_tuples(strata))
+    window = standardisation.Window(int(inputs.period[:4]), int(inputs.period[-4:]))
+    rates = _national_rates(inputs.tables, window).reindex(pd.MultiIndex.from_tuples(strata))
     zones = inputs.above[inputs.above["zone_type"] != "france"]
     found = standardisation.icm(
-        inputs.communes["deaths"], population, rates, zones, WINDOW, ehpad_share=_ehpad_share(inputs.communes)
+        inputs.communes["deaths"], population, rates, zones, window, ehpad_share=_ehpad_share(inputs.communes)
     ).reset_index()
     # What a zone withholds, its observed deaths would tell.
     shown = found["value"].notna()
@@ -118,17 +126,14 @@ def _ehpad_share(communes: pd.DataFrame) -> pd.Series | None:
     return communes["ehpad_places"] / communes["people_75plus"].where(communes["people_75plus"] > 0)
 
 
-def _national_rates(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
+def _national_rates(tables: Mapping[str, pd.DataFrame], window: standardisation.Window) -> pd.Series:
     """Death rates of France by (sex, band) over the window."""
     numbers = {"year": int, "age": int}
     quotients = tables["mortality_quotients"].astype(numbers | {"qx": float})
     people = tables["national_population"].astype(numbers | {"population": float})
     bands = sorted(BANDS.values(), key=read_band)
-    return standardisation.national_rates(_within(quotients), _within(people), bands)
-
-
-def _within(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["year"].between(WINDOW.first, WINDOW.last)]
+    quotients, people = (table[table["year"].between(window.first, window.last)] for table in (quotients, people))
+    return standardisation.national_rates(quotients, people, bands)
 
 
 def fdep_score(inputs: Inputs) -> pd.DataFrame:

@@ -50,7 +50,9 @@ def mortality_inputs():
     draw = np.random.default_rng(3)
     columns = {f"{sex}_{band}": draw.integers(5, 60, len(CODES)).astype(float) for sex in SEXES for band in BANDS}
     communes = pd.DataFrame(columns, index=pd.Index(CODES, name="commune"))
-    return Inputs(communes.assign(deaths=draw.integers(5, 90, len(CODES)).astype(float)), belongs(), national(), "2018")
+    return Inputs(
+        communes.assign(deaths=draw.integers(5, 90, len(CODES)).astype(float)), belongs(), national(), "2013-2017"
+    )
 
 
 def test_icm_is_observed_over_expected_with_france_at_one_hundred():
@@ -304,3 +306,27 @@ def test_a_comparative_share_is_unknown_when_that_of_france_is():
     found = comparative_share(inputs)
     assert found["value"].isna().all()
     assert set(found["reliability"]) == {"incomplete"}
+
+
+def test_a_national_table_that_makes_no_sense_is_refused_for_its_indicator_alone_with_its_line():
+    inputs = mortality_inputs()
+    quotients = inputs.tables["mortality_quotients"]
+    quotients.loc[quotients["year"] == "2014", "qx"] = "1.4"
+    found = derive(formula_of("icm", inputs), inputs)
+    assert found["value"].isna().all()
+    assert found["method"].str.contains(r"entrées refusées : Ligne \d+ : quotient 1.4", regex=True).all()
+
+
+def test_an_icm_takes_the_national_rates_of_the_years_of_its_deaths_and_tells_the_covid():
+    inputs = mortality_inputs()
+    tables = {
+        name: pd.concat([rows, rows.assign(year=(rows["year"].astype(int) + 7).astype(str))]).drop_duplicates(
+            ["year", "sex", "age"]
+        )
+        for name, rows in inputs.tables.items()
+    }
+    found = icm(Inputs(inputs.communes, inputs.belongs, tables, "2019-2023"))
+    assert set(found["period"]) == {"2019-2023"}
+    assert found["method"].str.contains("Covid-19").all()
+    assert found.set_index("zone_type").loc["france", "value"] == pytest.approx(100)
+    assert not icm(inputs)["method"].str.contains("Covid-19").any()

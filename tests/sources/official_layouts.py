@@ -222,6 +222,22 @@ def single_years() -> bytes:
     return melodi("DS_RP_TD_POPULATION_AGESEX_PRINC_2023", ["AGE", "SEX", "RP_MEASURE"], rows)
 
 
+def deaths() -> bytes:
+    """Five years of deaths by domicile: one in a hundred inhabitants, half as many again in Nancy."""
+    rows = [
+        [f"2025-COM-{code}", "COM", "DTH", year, people * (0.015 if code == "54395" else 0.01), "A", "F"]
+        for code, people in PEOPLE.items()
+        for year in range(2019, 2024)
+    ]
+    return melodi("DS_ETAT_CIVIL_DECES_COMMUNES", ["EC_MEASURE"], rows)
+
+
+def national(column: str, at: Callable[[int], float]) -> Callable[[], bytes]:
+    """A template filled in from Insee's workbooks: both sexes, every age, more years than the deaths have."""
+    rows = [[year, sex, age, f"{at(age):.6f}"] for year in range(2018, 2025) for sex in "FH" for age in range(101)]
+    return lambda: drop(["annee", "sexe", "age", column], rows)
+
+
 def simple(name: str, dimension: str, shares: dict[str, float], period: str, **fixed: str) -> Callable[[], bytes]:
     """A Melodi file with one dimension that varies, the others pinned."""
     cells = {(code, *fixed.values()): share for code, share in shares.items()}
@@ -749,7 +765,9 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
     ("insee_rp_logement", "logement"): housing,
     ("insee_rp_navettes", "navettes"): commuting,
     ("insee_rp_serie_historique", "serie_historique"): history,
-    ("insee_etat_civil", "deces"): simple("DS_ETAT_CIVIL_DECES_COMMUNES", "EC_MEASURE", {"DTH": 0.01}, "2023"),
+    ("insee_etat_civil", "deces"): deaths,
+    ("insee_mortalite_nationale", "quotients_par_sexe_et_age"): national("quotient", lambda age: 0.0003 * 1.08**age),
+    ("insee_mortalite_nationale", "population_par_sexe_et_age"): national("population", lambda age: 4000 - 30 * age),
     ("insee_etat_civil", "naissances"): simple("DS_ETAT_CIVIL_NAIS_COMMUNES", "EC_MEASURE", {"LVB": 0.011}, "2023"),
     ("insee_filosofi_2023", "filosofi_cc"): filosofi,
     ("insee_bpe", "denombrement_2025"): facilities,

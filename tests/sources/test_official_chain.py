@@ -218,6 +218,18 @@ def test_a_directory_without_a_line_is_a_zero(values):
     assert density["commune", "75056"] == pytest.approx(10_000 / PEOPLE["75056"])
 
 
+def test_mortality_is_that_of_the_five_years_of_deaths_and_tells_the_covid(values):
+    """Ages are the same everywhere, so that only the deaths differ: 1.5 % a year in Nancy, 1 % elsewhere."""
+    mortality = values.loc["smr_all_cause"]
+    everybody, nancy = sum(PEOPLE.values()), PEOPLE["54395"]
+    of_france = (everybody + 0.5 * nancy) / everybody
+    assert mortality.loc[("france", "FR"), "value"] == pytest.approx(100)
+    assert mortality.loc[("epci", "245400676"), "value"] == pytest.approx(150 / of_france)
+    assert mortality.loc[("epci", "245400676"), "numerator"] == pytest.approx(5 * 0.015 * nancy)
+    assert set(mortality["period"]) == {"2019-2023"}
+    assert mortality["method"].str.contains("Covid-19").all()
+
+
 def test_a_secret_stays_one(values):
     row = values.loc[("poverty_rate_60", "commune", "54431")]
     assert row["reliability"] == "masked"
