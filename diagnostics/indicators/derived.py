@@ -152,13 +152,14 @@ def fdep_fifth(inputs: Inputs) -> pd.DataFrame:
 
 def _fdep(inputs: Inputs) -> tuple[pd.Series, str]:
     """Score of each commune, and how well it agrees with the indices that are published, those that the profile has."""
-    c = inputs.communes
+    # The four variables do not mean the same overseas: the index is that of métropole.
+    c = inputs.communes[~inputs.communes.index.str.startswith("97")]
     variables = pd.DataFrame(
         {
             "median_income": c["income"],
-            "baccalaureate_share": 100 * (1 - c["below_bac"] / c["described"].where(c["described"] > 0)),
+            "baccalaureate_share": 100 * (1 - c["below_bac"] / c["schooled"].where(c["schooled"] > 0)),
             "blue_collar_share": 100 * c["blue_collar"] / c["in_work"].where(c["in_work"] > 0),
-            "unemployment_rate": 100 * c["unemployed"] / c["described"].where(c["described"] > 0),
+            "unemployment_rate": 100 * c["unemployed"] / c["active"].where(c["active"] > 0),
         }
     )
     found = deprivation.fdep(variables, c["population"])
@@ -170,7 +171,7 @@ def _fdep(inputs: Inputs) -> tuple[pd.Series, str]:
                 f"corrélation des rangs avec {words} : {french.number(same['spearman'], 2)} "
                 f"sur {french.number(same['communes'])} communes"
             )
-    return found.scores, " ; ".join(said)
+    return found.scores.reindex(inputs.communes.index), " ; ".join(said)
 
 
 def _per_inhabitant(inputs: Inputs, values: pd.Series, multiplier: float, method: str) -> pd.DataFrame:

@@ -92,6 +92,10 @@ def melodi(name: str, dimensions: Sequence[str], rows: Iterable[Sequence]) -> by
     return zipped(**{f"{name}_data.csv": csv(header, quoted), f"{name}_metadata.csv": metadata})
 
 
+UNEVEN = {"54099": 1.2, "54431": 1.1, "57463": 1.3, "75056": 0.7}
+"""How many times the workers, the unemployed and those below the baccalauréat of Nancy, per inhabitant."""
+
+
 def by_commune(cells: dict[tuple, float], period: str, people: dict[str, int] = PEOPLE) -> list[list]:
     """Rows of a Melodi file: for each commune, a share of its people for each combination of codes. One commune of
     another vintage is told as counted elsewhere (`K`), and France stands in the same file."""
@@ -238,10 +242,16 @@ def national(column: str, at: Callable[[int], float]) -> Callable[[], bytes]:
     return lambda: drop(["annee", "sexe", "age", column], rows)
 
 
-def simple(name: str, dimension: str, shares: dict[str, float], period: str, **fixed: str) -> Callable[[], bytes]:
-    """A Melodi file with one dimension that varies, the others pinned."""
+def simple(
+    name: str, dimension: str, shares: dict[str, float], period: str, uneven: str = "", **fixed: str
+) -> Callable[[], bytes]:
+    """A Melodi file with one dimension that varies, the others pinned; the code `uneven` follows `UNEVEN`."""
     cells = {(code, *fixed.values()): share for code, share in shares.items()}
-    return lambda: melodi(name, [dimension, *fixed], by_commune(cells, period))
+    rows = by_commune(cells, period)
+    for row in rows:
+        if row[2] == uneven and row[-3] != "":
+            row[-3] *= UNEVEN.get(row[0][-5:], 1)
+    return lambda: melodi(name, [dimension, *fixed], rows)
 
 
 def housing() -> bytes:
@@ -280,6 +290,8 @@ def filosofi() -> bytes:
     for row in rows:
         if row[0].endswith("-54099") and row[2] == "PR_MD60":
             row[-3:] = ["", "O", "F"]
+        if row[2] == "MED_SL":
+            row[-3] = row[-3] / UNEVEN.get(row[0][-5:], 1)
         if row[0].endswith("-54431") and row[2] == "PR_MD60":
             row[-3:] = ["", "A", "C"]
     return melodi("DS_FILOSOFI_CC_2023", ["FILOSOFI_MEASURE"], rows)
@@ -758,9 +770,12 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
     ("insee_rp_diplomes", "diplomes"): simple(
         "DS_RP_DIPLOMES_PRINC_2022", "EDUC",
         {"_T": 0.75, "001T100_RP": 0.16, "200_RP": 0.05, "300_RP": 0.19, "350T351_RP": 0.13, "500T702_RP": 0.22},
-        "2022", SEX="_T", AGE="Y_GE15"),
+        "2022", uneven="_T", SEX="_T", AGE="Y_GE15"),
+    ("insee_rp_csp", "emploi_lr_comp"): simple(
+        "DS_RP_EMPLOI_LR_COMP_2022", "PCS", {"_T": 0.45, "1": 0.01, "5": 0.2, "6": 0.1}, "2022", uneven="6",
+        SEX="_T", AGE="Y15T64", EMPSTA_ENQ="1T2"),
     ("insee_rp_emploi", "emploi_lr"): simple(
-        "DS_RP_EMPLOI_LR_PRINC_2022", "EMPSTA_ENQ", {"_T": 0.62, "1": 0.4, "2": 0.05, "1T2": 0.45}, "2022",
+        "DS_RP_EMPLOI_LR_PRINC_2022", "EMPSTA_ENQ", {"_T": 0.62, "1": 0.4, "2": 0.05, "1T2": 0.45}, "2022", uneven="2",
         SEX="_T", AGE="Y15T64", EDUC="_T"),
     ("insee_rp_logement", "logement"): housing,
     ("insee_rp_navettes", "navettes"): commuting,

@@ -230,6 +230,16 @@ def test_mortality_is_that_of_the_five_years_of_deaths_and_tells_the_covid(value
     assert mortality["method"].str.contains("Covid-19").all()
 
 
+def test_deprivation_is_computed_from_the_census_and_not_copied(values):
+    score = values.loc["fdep_score"]
+    communes = score.loc["commune", "value"].dropna().sort_values()
+    assert list(communes.index) == ["75056", "54395", "54431", "54099", "57463"]  # métropole only
+    assert score.loc[("france", "FR"), "value"] == pytest.approx(0, abs=1e-9)
+    assert score["method"].str.contains("première composante").all()
+    assert values.loc[("fdep_q5_pop_share", "commune", "57463"), "value"] == 100
+    assert values.loc[("workers_share_active", "commune", "57463"), "value"] == pytest.approx(100 * 0.13 / 0.45)
+
+
 def test_a_secret_stays_one(values):
     row = values.loc[("poverty_rate_60", "commune", "54431")]
     assert row["reliability"] == "masked"
