@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
@@ -60,7 +61,10 @@ def _files(folder: UPath) -> dict[str, UPath]:
 
 def _rows_of_parquet(path: Path):
     table = pq.read_table(path)
-    return table.select([name for name in table.column_names if name not in MOMENTS]).replace_schema_metadata()
+    # Text is compared, not the dictionary that each row group gives it.
+    plain = [(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in table.schema]
+    schema = pa.schema([(name, kind) for name, kind in plain if name not in MOMENTS])
+    return table.select(schema.names).cast(schema)
 
 
 def _rows_of_duckdb(path: Path) -> dict:
