@@ -6,6 +6,7 @@ Built on Babel's CLDR data for `fr`; narrow no-break spaces (U+202F) group thous
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -57,6 +58,17 @@ def listing(items: Sequence[str]) -> str:
     """`a, b et c`."""
     items = list(items)
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " et " + items[-1] if items else ""
+
+
+def short_epci_name(name: str) -> str:
+    """`CC du Bassin de Pompey`: the kind of EPCI by its usual initials."""
+    for kind, initials in (
+        ("Communauté de communes", "CC"),
+        ("Communauté d['’]agglomération", "CA"),
+        ("Communauté urbaine", "CU"),
+    ):
+        name = re.sub(rf"^{kind}\b", initials, name, flags=re.IGNORECASE)
+    return name
 
 
 def date(value, pattern: str = "d MMMM y") -> str:

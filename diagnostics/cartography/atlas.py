@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 
 from diagnostics import french
 from diagnostics.cartography.classes import class_breaks
-from diagnostics.cartography.layers import short_epci_name
 from diagnostics.cartography.maps import alternative_text, choropleth, proportional_symbols
 from diagnostics.cartography.model import MapContext, MapSpec, Mark
 from diagnostics.cartography.page import MARK_LIMIT
@@ -322,6 +321,6 @@ def marks_of(land: Land, rows: pd.DataFrame) -> list[Mark]:
     for level, code, role in wanted:
         if (level, code) in found:
             # Overseas, the région is the département again: its name says so, once is enough.
-            label = short_epci_name(land.zone_names.get((level, code), code))
+            label = french.short_epci_name(land.zone_names.get((level, code), code))
             marks.setdefault(label, Mark(label, found[level, code], role))
     return list(marks.values())

@@ -6,7 +6,6 @@ that the maps of one CLS prepare their surroundings once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,6 +17,7 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from diagnostics import french
 from diagnostics.cartography import fonts
 from diagnostics.cartography.fonts import TextStyle
 from diagnostics.cartography.model import MapContext
@@ -197,17 +197,6 @@ def _quiet_corner(perimeter: BaseGeometry, frame: Box) -> Box:
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def short_epci_name(name: str) -> str:
-    """`CC du Bassin de Pompey`: the kind of EPCI by its usual initials."""
-    for kind, initials in (
-        ("Communauté de communes", "CC"),
-        ("Communauté d['’]agglomération", "CA"),
-        ("Communauté urbaine", "CU"),
-    ):
-        name = re.sub(rf"^{kind}\b", initials, name, flags=re.IGNORECASE)
-    return name
-
-
 class _Lettering:
     """Names put on one map, one after the other; each keeps clear of those before it."""
 
@@ -324,7 +313,7 @@ def _named_epci(epci: gpd.GeoDataFrame, perimeter: BaseGeometry) -> list[tuple[s
     shapes = epci.geometry.to_numpy()
     shared = shapely.area(shapely.intersection(shapes, perimeter))
     members = np.flatnonzero(shared > 1.0)
-    names = [short_epci_name(name) for name in epci["name"]]
+    names = [french.short_epci_name(name) for name in epci["name"]]
     if len(members) == 1:
         whole = shapes[members[0]]
         alone = perimeter.area > 0.9 * whole.area
@@ -351,7 +340,7 @@ def _neighbour_names(around: gpd.GeoDataFrame, perimeter: BaseGeometry) -> Itera
     rank = around["population"].to_numpy(dtype=float) if "population" in around.columns else areas
     for i in np.lexsort((around["name"].to_numpy(dtype=str), -rank)):
         if areas[i] >= NEIGHBOUR_SMALLEST:
-            yield short_epci_name(str(around["name"].iloc[i])), pieces[i]
+            yield french.short_epci_name(str(around["name"].iloc[i])), pieces[i]
 
 
 def _foldings(text: str, style: TextStyle) -> list[tuple[str, ...]]:

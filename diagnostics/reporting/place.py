@@ -6,6 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from diagnostics import french
 from diagnostics.catalog import Territory
 from diagnostics.errors import GeographyError
 from diagnostics.indicators.reading import SIMILAR_NAME, SIMILAR_TYPE, Around
@@ -84,6 +85,8 @@ class Place:
         name, tncc = self._names.get((zone_type, code), (unnamed, None))
         if zone_type == "france":
             name = "France"
+        if zone_type == "epci":
+            name = french.short_epci_name(name)  # as on the maps
         return Zone(zone_type, code, name, narrative.of(name, zone_type, tncc if isinstance(tncc, str) else None), role)
 
     @property
