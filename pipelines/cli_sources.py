@@ -62,6 +62,9 @@ def open_workshop(profile: str) -> Workshop:
 # --- what is known --------------------------------------------------------------------------------------------------
 
 
+DECIDED = {"accepted": "accepté", "restored": "le précédent remis"}
+
+
 @app.callback(invoke_without_command=True)
 def _default(context: typer.Context, profile: ProfileOption = "embedded", dataset: DatasetOption = None) -> None:
     """Sans commande : la liste."""
@@ -148,7 +151,7 @@ def _detail(workshop: Workshop, source: Source) -> None:
                 _say(f"    - {reason}")
         for decision in status.decisions:
             when = french.date(decision.decided_at)
-            _say(f"  accepté par {decision.who} le {when} : {decision.because}")
+            _say(f"  {DECIDED[decision.kind]} par {decision.who} le {when} : {decision.because}")
 
 
 def _verification(workshop: Workshop, source: Source, distribution: Distribution) -> str:
@@ -313,6 +316,19 @@ def accept_command(
         _say(f"{decision.dataset}/{decision.distribution} : le fichier {decision.sha256[:12]}… sert désormais.")
         for reason in decision.reasons:
             _say(f"  accepté malgré : {reason}")
+
+
+@app.command("restore", help="Défaire une acceptation : le fichier d'avant sert à nouveau ; la décision est écrite.")
+def restore_command(
+    dataset: Annotated[str, typer.Argument(help="Identifiant du jeu.")],
+    because: Annotated[str, typer.Option("--because", help="Pourquoi le fichier accepté ne convient pas.")],
+) -> None:
+    from diagnostics.sources.refusals import restore  # noqa: PLC0415
+
+    workshop = open_workshop("official")
+    _source(workshop, dataset)
+    for decision in restore(dataset, because, workshop.storage):
+        _say(f"{decision.dataset}/{decision.distribution} : le fichier {decision.sha256[:12]}… sert à nouveau.")
 
 
 @app.command("template", help="Écrire le modèle CSV d'un fichier à déposer à la main, provenance comprise.")

@@ -45,6 +45,7 @@ from diagnostics.sources.refusals import (
     Refusal,
     Standing,
     accept,
+    accepted_files,
     adopt,
     decisions,
     read_standing,
@@ -240,8 +241,7 @@ def _admit(
     folder, name = raw_folder(source, distribution, storage), raw_name(source, distribution)
     facts, counts, results = _judged(new, served, source, distribution, storage)
     failed = [r for r in results if not r.passed]
-    accepted = any(d.sha256 == new.receipt.sha256 for d in decisions(folder, name))
-    if not failed or accepted:
+    if not failed or new.receipt.sha256 in accepted_files(folder, name):
         standing = Standing(sha256=new.receipt.sha256, judged_at=datetime.now(UTC), facts=facts, results=results)
         adopt(new.receipt, folder, name, standing)
         for reader in _readers_of_same_file(source, distribution):

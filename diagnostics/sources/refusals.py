@@ -2,7 +2,7 @@
 
 <file>.refused-<sha8>          the bytes
 <file>.refused-<sha8>.json     receipt, facts and failed gates (`Refusal`)
-<file>.decisions.jsonl         who accepted what, when, why (`Decision`), one per line
+<file>.decisions.jsonl         who accepted or put back what, when, why (`Decision`), one per line
 <file>.superseded.jsonl        receipts of the files that served before, one per line; their bytes stay
 """
 
@@ -19,7 +19,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diagnostics.errors import SourceError
 from diagnostics.sources.addresses import versioned_name
-from diagnostics.sources.receipts import RawFile, Receipt, local, moved, read_receipt, receipt_path, write_json
+from diagnostics.sources.receipts import (
+    RawFile,
+    Receipt,
+    file_sha256,
+    local,
+    moved,
+    read_receipt,
+    receipt_path,
+    write_json,
+)
 from diagnostics.storage import Storage, replacing
 
 CONTENT = "contenu"
@@ -81,10 +90,11 @@ class Refusal(BaseModel):
 
 
 class Decision(BaseModel):
-    """A person let a refused file in."""
+    """A person let a refused file in, or put back the one that served before."""
 
     model_config = ConfigDict(frozen=True)
 
+    kind: Literal["accepted", "restored"] = "accepted"
     dataset: str
     distribution: str
     sha256: str
@@ -193,6 +203,48 @@ def accept(
     return decided
 
 
+def restore(
+    dataset: str, because: str, storage: Storage, *, who: str | None = None, now: datetime | None = None
+) -> list[Decision]:
+    """Undo the last acceptance of a dataset: the files that served before serve again, and who decided it is written.
+
+    The next refresh asks the producer again: the file that was accepted comes back to the gates that refused it. Raises
+    SourceError: no reason given, no accepted file serves, or the bytes of the former one are not here unchanged.
+    """
+    if not because.strip():
+        raise SourceError('Une décision demande un motif : --because "ce qui a été vérifié".')
+    base = local(storage.raw) / dataset
+    back: list[tuple[Path, str, Receipt]] = []
+    for path in sorted(base.glob("*/*.superseded.jsonl")):
+        folder, name = path.parent, path.name.removesuffix(".superseded.jsonl")
+        serving, taken = read_receipt(receipt_path(folder, name)), decisions(folder, name)
+        if serving is None or not taken or (taken[-1].kind, taken[-1].sha256) != ("accepted", serving.sha256):
+            continue
+        former = Receipt.model_validate_json(path.read_text(encoding="utf-8").splitlines()[-1])
+        kept = folder / former.path
+        if not kept.is_file() or file_sha256(kept) != former.sha256:
+            raise SourceError(f"Jeu `{dataset}` : le fichier précédent, {kept}, n'est plus là ou a changé.")
+        back.append((folder, name, former))
+    if not back:
+        raise SourceError(f"Jeu `{dataset}` : aucun fichier accepté par une décision ne sert sous {base}.")
+    decided = []
+    for folder, name, former in back:
+        decision = Decision(
+            kind="restored",
+            dataset=dataset,
+            distribution=former.distribution,
+            sha256=former.sha256,
+            who=who or getpass.getuser(),
+            decided_at=now or datetime.now(UTC),
+            because=because.strip(),
+            reasons=[],
+        )
+        _append(decision, folder / f"{name}.decisions.jsonl")
+        adopt(former, folder, name)
+        decided.append(decision)
+    return decided
+
+
 def _let_in(refusal: Refusal, decision: Decision, folder: Path, name: str) -> None:
     _append(decision, folder / f"{name}.decisions.jsonl")
     kept = folder / refusal.receipt.path
@@ -213,6 +265,17 @@ def decisions(folder: Path, name: str) -> list[Decision]:
     path = folder / f"{name}.decisions.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [Decision.model_validate_json(line) for line in lines]
+
+
+def accepted_files(folder: Path, name: str) -> list[str]:
+    """The sha256 of the files that a person let in and nobody undid: a restoration undoes the last acceptance."""
+    found: list[str] = []
+    for decision in decisions(folder, name):
+        if decision.kind == "accepted":
+            found.append(decision.sha256)
+        else:
+            found.pop()
+    return found
 
 
 def _append(model: BaseModel, path: Path) -> None:

@@ -19,6 +19,7 @@ from diagnostics.errors import SourceError
 from diagnostics.sources.fetch import fetch
 from diagnostics.sources.gates import FileFacts, accept, judge, measure, refresh
 from diagnostics.sources.gates import status as status_of
+from diagnostics.sources.refusals import decisions, restore
 from diagnostics.sources.web import WebError
 
 GOOD = table(200)
@@ -252,6 +253,47 @@ def test_a_decision_needs_a_reason_and_something_to_decide(ground):
         accept("essai", "  ", ground.storage)
     with pytest.raises(SourceError, match="aucun fichier refusé"):
         accept("essai", "vérifié", ground.storage)
+
+
+# --- restore ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_acceptance_is_undone_and_the_gates_judge_the_file_again(ground):
+    doubtful = whole(table(150), etag='"v2"')
+    ground.refresh(doubtful)
+    (accepted,) = accept("essai", "fusion vérifiée", ground.storage, who="Ada")
+    (back,) = restore("essai", "la fusion n'a pas eu lieu", ground.storage, who="Alan")
+    assert ground.serving() == GOOD
+    assert (back.kind, back.who, back.because) == ("restored", "Alan", "la fusion n'a pas eu lieu")
+    (log,) = Path(str(ground.storage.raw)).rglob("*.decisions.jsonl")
+    taken = decisions(log.parent, log.name.removesuffix(".decisions.jsonl"))
+    assert [(d.kind, d.sha256) for d in taken] == [("accepted", accepted.sha256), ("restored", back.sha256)]
+    assert ground.refresh(doubtful).state == "refused"
+    assert ground.serving() == GOOD
+    accept("essai", "finalement si", ground.storage)
+    assert ground.serving() == table(150)
+
+
+def test_only_an_acceptance_is_undone_once_and_with_a_reason(ground):
+    with pytest.raises(SourceError, match="aucun fichier accepté"):
+        restore("essai", "rien à défaire", ground.storage)
+    ground.refresh(whole(table(150), etag='"v2"'))
+    accept("essai", "vérifié", ground.storage)
+    with pytest.raises(SourceError, match="motif"):
+        restore("essai", " ", ground.storage)
+    restore("essai", "erreur", ground.storage)
+    with pytest.raises(SourceError, match="aucun fichier accepté"):
+        restore("essai", "encore", ground.storage)
+
+
+def test_nothing_is_put_back_when_the_former_bytes_changed(ground):
+    ground.refresh(whole(table(150), etag='"v2"'))
+    former = fetch(ground.source, ground.distribution, ground.storage).path
+    accept("essai", "vérifié", ground.storage)
+    former.write_bytes(b"autre")
+    with pytest.raises(SourceError, match="a changé"):
+        restore("essai", "erreur", ground.storage)
+    assert ground.serving() == table(150)
 
 
 # --- judge -----------------------------------------------------------------------------------------------------------
