@@ -13,7 +13,7 @@ diagnostic: $(STAMP)
 	@$(BIN)/diagnostic run $(TERRITORY) --profile $(PROFILE)
 
 test: $(STAMP)
-	@$(BIN)/pytest -n auto --dist loadgroup
+	@$(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 install: $(STAMP)
 

@@ -21,6 +21,13 @@ settings.register_profile("house", deadline=None, max_examples=60, suppress_heal
 settings.load_profile("house")
 
 
+def pytest_collection_modifyitems(items):
+    """The tests of a file go to one worker of pytest-xdist: what a file makes for its tests is made once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """The mirror of open data, beside the checkout or where DIAGNOSTIC_MIRROR says; without it, the test is skipped."""
