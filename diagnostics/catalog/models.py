@@ -162,26 +162,51 @@ class Within(Card):
     reach: float = Field(default=0.0, ge=0)
 
 
+class Position(Card):
+    """The columns that place a point: longitude and latitude in degrees, or metres in the projection `crs` (EPSG)."""
+
+    x: Identifier
+    y: Identifier
+    crs: int = 4326
+
+
+class Near(Card):
+    """Points to bring to the nearest point of another table: `here` places ours, `there` those of that table.
+
+    The lines take the columns of that nearest point, and under `distance` the metres to it as the crow flies (geodesic
+    of the WGS 84 ellipsoid): no road is followed, however far it is.
+    """
+
+    here: Position
+    there: Position
+    distance: Identifier
+
+
 class Match(Card):
     """A table brought beside the lines gathered so far, in `Joined`.
 
     `table`: a reference table of any dataset of the profile, `where` the lines of it that count. Either `key` maps our
-    column to the column of its key, or `within` finds points in its outlines. A key that stands twice in the
-    table is an error, unless `many` says that each line takes all its matches. A line without a match, or without a
-    key, is left out and listed; over the share `orphans` of the lines, it is an error.
+    column to the column of its key, `within` finds points in its outlines, or `near` finds its nearest point. A key
+    that stands twice in the table is an error, unless `many` says that each line takes all its matches. A line without
+    a match, without a key or without a place, is left out and listed; over the share `orphans` of the lines, it is an
+    error.
     """
 
     table: Identifier
     key: dict[Identifier, Identifier] = {}
     within: Within | None = None
+    near: Near | None = None
     where: str | None = None
     many: bool = False
     orphans: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _one_way(self) -> Match:
-        if bool(self.key) == (self.within is not None):
-            raise ValueError("indiquer soit `key` (clés égales), soit `within` (points dans des contours)")
+        if bool(self.key) + (self.within is not None) + (self.near is not None) != 1:
+            raise ValueError(
+                "indiquer soit `key` (clés égales), soit `within` (points dans des contours), soit `near` (point le "
+                "plus proche)"
+            )
         return self
 
 

@@ -1,8 +1,8 @@
 """Facts that no single file gives: lines of one table with those of others beside them, as a card declares (`joined`).
 
-A FINESS number finds its commune in the directory, a victim its accident, a point the outline that holds it. Nothing is
-lost in silence: a key that stands twice is an error, and each line left without a match is counted and listed, an error
-over the share that the card allows.
+A FINESS number finds its commune in the directory, a victim its accident, a point the outline that holds it, a grid
+square the nearest defibrillator. Nothing is lost in silence: a key that stands twice is an error, and each line left
+without a match is counted and listed, an error over the share that the card allows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import shapely
 
 from diagnostics import french
-from diagnostics.catalog.models import Joined, Match, Source
+from diagnostics.catalog.models import Joined, Match, Position, Source
 from diagnostics.errors import SourceError
 from diagnostics.sources import numbers
 from diagnostics.sources.contract import CheckResult
@@ -47,7 +47,7 @@ def observe_joined(
             join = _Join(connection, match, f"lines_{step - 1}", f"other_{step}", f"lines_{step}", place)
             where = join.where(_create(connection, "asked", _table(tables, match.table, place)))
             connection.execute(f"CREATE TABLE {join.other} AS SELECT * FROM asked WHERE {where}; DROP TABLE asked")
-            results.append(join.inside() if match.within else join.equal())
+            results.append(join.inside() if match.within else join.nearest() if match.near else join.equal())
         columns = _loaded(connection, joined, f"lines_{len(joined.beside)}", place)
         for block in joined.observations:
             expressions_of(block, columns, connection.table("loaded"))
@@ -142,6 +142,49 @@ class _Join:
         remark = f"{french.number(near)} point(s) rattaché(s) au contour le plus proche"
         return self._told(remark, [within.longitude, within.latitude])
 
+    def nearest(self) -> CheckResult:
+        """By the point of the other table that is the nearest, and how far it is."""
+        # Projections and trees are slow to load, and few cards ask for them.
+        from diagnostics.sources import distances  # noqa: PLC0415
+
+        near = self.match.near
+        if self.ours.find(near.distance) or self.theirs.find(near.distance):
+            raise SourceError(f"{self.place} : la colonne `{near.distance}` existe déjà. Changer `near.distance`.")
+        here = self._placed(self.lines, self.ours, near.here, "near.here")
+        there = self._placed(self.other, self.theirs, near.there, "near.there")
+        known, candidates = (np.flatnonzero(np.isfinite(points[:, 0])) for points in (here, there))
+        if not len(candidates):
+            raise SourceError(f"{self.place} : aucun point situé dans la table `{self.match.table}`.")
+        found, metres = np.full(len(here), -1, dtype="int64"), np.full(len(here), np.nan)
+        closest, metres[known] = distances.nearest(here[known], there[candidates])
+        found[known] = candidates[closest]
+        pairs = pd.DataFrame({"line": np.arange(len(here)), "point": found, "metres": metres})
+        self.connection.register("found", pairs)
+        lines = f"{self.lines} a JOIN found f ON f.line = a.rowid"
+        places = [_column(self.theirs, name, "near.there") for name in (near.there.x, near.there.y)]
+        self.connection.execute(
+            f"CREATE TABLE {self.target} AS SELECT a.*{self._brought(places)}, f.metres AS {quoted(near.distance)} "
+            f"FROM {lines} JOIN {self.other} b ON b.rowid = f.point ORDER BY a.rowid"
+        )
+        self.connection.execute(f"CREATE TABLE orphans_{self.target} AS SELECT a.* FROM {lines} AND f.point < 0")
+        self.connection.unregister("found")
+        remark = f"{french.number(len(there) - len(candidates))} point(s) de `{self.match.table}` sans coordonnées"
+        return self._told(remark, [near.here.x, near.here.y])
+
+    def _placed(self, table: str, columns: Columns, position: Position, key: str) -> np.ndarray:
+        """Longitude and latitude of each line of a table, NaN where the place is not known: (n, 2)."""
+        from diagnostics.sources import distances  # noqa: PLC0415
+
+        names = [_column(columns, getattr(position, axis), f"{key}.{axis}") for axis in ("x", "y")]
+        return distances.to_degrees(self._figures(table, names), position.crs)
+
+    def _figures(self, table: str, columns: list[str]) -> np.ndarray:
+        """These columns of a table as figures, NaN where there is none: (lines, columns), in the order of the lines."""
+        read = [f"coalesce({numbers.number(numbers.stripped(quoted(name)))}, 'NaN'::DOUBLE)" for name in columns]
+        selected = ", ".join(f"{figure} AS c{i}" for i, figure in enumerate(read))
+        found = self.connection.execute(f"SELECT {selected} FROM {table} ORDER BY rowid").fetchnumpy()
+        return np.column_stack([found[f"c{i}"] for i in range(len(columns))])
+
     def _refuse_twice(self, keys: list[str]) -> None:
         filled = " AND ".join(f"{key} <> ''" for key in keys)
         twice = self.connection.execute(
@@ -159,23 +202,17 @@ class _Join:
     def _outlines(self, geometry: str) -> tuple[np.ndarray, int]:
         """For each line, the `rowid` of the outline that holds its point, -1 for none; how many were only near it."""
         within = self.match.within
-        x, y = (
-            numbers.number(numbers.stripped(quoted(_column(self.ours, name, f"within.{key}"))))
-            for key, name in (("longitude", within.longitude), ("latitude", within.latitude))
-        )
-        points = self.connection.execute(
-            f"SELECT coalesce({x}, 'NaN'::DOUBLE) AS x, coalesce({y}, 'NaN'::DOUBLE) AS y FROM {self.lines} "
-            "ORDER BY rowid"
-        ).fetchnumpy()
+        named = (("longitude", within.longitude), ("latitude", within.latitude))
+        points = self._figures(self.lines, [_column(self.ours, name, f"within.{key}") for key, name in named])
         rows = self.connection.execute(
             f"SELECT rowid, {quoted(geometry)} FROM {self.other} WHERE {numbers.stripped(quoted(geometry))} <> '' "
             "ORDER BY rowid"
         ).fetchall()
         number = np.array([row[0] for row in rows], dtype="int64")
         outlines = shapely.from_wkb([row[1] for row in rows])
-        known = np.flatnonzero(np.isfinite(points["x"]) & np.isfinite(points["y"]))
-        places = shapely.points(points["x"][known], points["y"][known])
-        found = np.full(len(points["x"]), -1, dtype="int64")
+        known = np.flatnonzero(np.isfinite(points).all(axis=1))
+        places = shapely.points(points[known])
+        found = np.full(len(points), -1, dtype="int64")
         # The outlines ask the points, and not the reverse: each of them is then prepared once for all its points.
         outline, point = shapely.STRtree(places).query(outlines, predicate="intersects")
         # A point on a border touches two outlines: the first in the table holds it, being written last.

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 import xlsxwriter
+from pyproj import Geod, Transformer
 
 from diagnostics.catalog import load_catalog
 from diagnostics.catalog.models import Distribution, Source
@@ -322,14 +323,24 @@ ACCESS_TYPES = ["D265", "D307", "D106", "D277", "D279", "D302", "D266", "D270", 
                 "D111", "D274", "D102"]  # fmt: skip
 
 
+def middle(code: str, crs: int, north: float = 0) -> tuple[float, float]:
+    """The middle of a commune, or `north` metres from there, in a projection. Grenoble is in no other file."""
+    x, y = (*CORNERS.values(), (5.65, 45.15))[[*CORNERS, "38185"].index(code)]
+    longitude, latitude, _ = Geod(ellps="WGS84").fwd(x + 0.05, y + 0.05, 0, north)
+    return Transformer.from_crs(4326, crs, always_xy=True).transform(longitude, latitude)
+
+
 def access(region: str) -> Callable[[], bytes]:
-    """One line per grid square and nearest facility of each type; several squares of one commune."""
+    """One line per grid square and nearest facility of each type; two squares of a commune, 400 and 1,200 metres north
+    of its middle."""
     codes = [c for c in PEOPLE if REGION[departement(c)] == region] or ["38185"]
 
     def build() -> bytes:
+        places = {(c, square): middle(c, 3035, 400 * square) for c in codes for square in (1, 3)}
         rows = [
-            {"idSrc": f"{c}{square}", "X": 4e6, "Y": 2.9e6, "depcom": c, "dep": c[:2], "reg": region,
-             "iris": f"{c}0101", "domaine": "D", "typeeq_id": kind, "distance": 900.0, "deuclidienne": 700.0,
+            {"idSrc": f"{c}{square}", "X": places[c, square][0], "Y": places[c, square][1], "depcom": c,
+             "dep": c[:2], "reg": region, "iris": f"{c}0101",
+             "domaine": "D", "typeeq_id": kind, "distance": 900.0, "deuclidienne": 700.0,
              "duree": minutes * square, "pop": 100.0 * square}
             for c in codes for square in (1, 3)
             for kind, minutes in {**dict.fromkeys(ACCESS_TYPES, 9.0), "D265": 4.0, "D307": 5.0, "D106": 12.0}.items()
@@ -478,6 +489,8 @@ def finess() -> bytes:
             cells = dict.fromkeys(header, "")
             cells |= {"nofinesset": f"54{i:03d}{j:04d}", "rs": "ETAB", "commune": commune, "departement": dep,
                       "categetab": kind}  # fmt: skip
+            if dep in ("54", "75"):
+                cells |= dict(zip(("coordxet", "coordyet"), middle(dep + commune, 2154), strict=True))
             rows.append([cells[name] for name in header])
     return csv(header, rows)
 
@@ -648,7 +661,7 @@ def geodae() -> bytes:
         (48.69, 6.18, "t", "{7j/7}", "{24h/24}", "En fonctionnement"),
         (48.69, 6.18, "t", "{7j/7}", "{24h/24}", "Hors service"),
         (48.69, 6.19, "f", "{7j/7}", "{24h/24}", "En fonctionnement"),
-        (49.12, 6.17, "true", '"{7j/7,jours fériés}"', "{24h/24}", "En fonctionnement"),
+        (49.15, 6.15, "true", '"{7j/7,jours fériés}"', "{24h/24}", "En fonctionnement"),
         *((49.12, 6.18, "t", '"{lundi,mardi}"', '"{heures ouvrables}"', "En fonctionnement") for _ in range(60)),
         ("", "", "t", "{7j/7}", "{24h/24}", "En fonctionnement"),
     ]

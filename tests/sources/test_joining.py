@@ -13,6 +13,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from official_layouts import CATALOG, file_of
+from pyproj import Geod, Transformer
 
 from diagnostics.catalog.models import Joined, Source
 from diagnostics.errors import CatalogError, SourceError
@@ -170,6 +171,81 @@ def test_a_point_near_an_outline_joins_it_within_reach_only():
     assert "1 point(s) rattaché(s) au contour le plus proche" in told.detail
 
 
+# --- the nearest point -----------------------------------------------------------------------------------------------
+
+NEAR = {"here": {"x": "x", "y": "y"}, "there": {"x": "there_x", "y": "there_y"}, "distance": "metres"}
+EARTH = Geod(ellps="WGS84")
+
+
+def metres(**near) -> tuple[Source, Joined]:
+    """A card that gives the metres of the farthest line of each place."""
+    source, joined = card(near=NEAR | near, orphans=0.99)
+    block = joined.observations[0].model_copy(update={"aggregate": "max", "values": {"things": '"metres"'}})
+    return source, joined.model_copy(update={"observations": [block]})
+
+
+places = st.tuples(st.floats(-179, 179), st.floats(-85, 85))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(places, min_size=1, max_size=4), st.lists(places, min_size=1, max_size=8))
+def test_the_nearest_point_is_the_one_a_loop_over_all_finds(here, there):
+    source, joined = metres()
+    rows = [(place, *map(str, point)) for place, point in zip(PLACES, here, strict=False)]
+    tables = {
+        "lines": text(rows, ["place", "x", "y"]),
+        "keys": text([tuple(map(str, point)) for point in there], ["there_x", "there_y"]),
+    }
+    found = observe_joined(source, joined, tables)[0].set_index("geo_code")["value"]
+    for place, point in zip(PLACES, here, strict=False):
+        nearest = min(EARTH.inv(*point, *other)[2] for other in there)
+        # From one side of the Earth to the other, lines through it and over it do not quite agree on who is nearer.
+        assert found[place] == pytest.approx(nearest, rel=5e-3 if nearest > 1e6 else 1e-6, abs=0.02)
+
+
+def test_metres_do_not_depend_on_the_projection_of_either_side():
+    """Ten kilometres east of Nancy, in Lambert 93 here and in the European grid there."""
+    east = EARTH.fwd(6.18, 48.69, 90, 10_000)[:2]
+    source, joined = metres(here={"x": "x", "y": "y", "crs": 2154}, there={"x": "there_x", "y": "there_y", "crs": 3035})
+    given = [Transformer.from_crs(4326, crs, always_xy=True).transform(*point) for crs, point in
+             ((2154, (6.18, 48.69)), (3035, east))]  # fmt: skip
+    tables = {
+        "lines": text([("54395", *map(str, given[0]))], ["place", "x", "y"]),
+        "keys": text([tuple(map(str, given[1]))], ["there_x", "there_y"]),
+    }
+    assert observe_joined(source, joined, tables)[0]["value"].item() == pytest.approx(10_000, abs=0.01)
+
+
+def test_a_point_without_a_place_is_left_out_and_told_on_both_sides():
+    source, joined = metres()
+    tables = {
+        "lines": text([("54395", "6,1", "48.6"), ("54431", "", "48.9"), ("57463", "6.1", "149")], ["place", "x", "y"]),
+        "keys": text([("6.1", "48.6"), ("n.d.", "48.6")], ["there_x", "there_y"]),
+    }
+    frame, (told,) = observe_joined(source, joined, tables)
+    assert frame.set_index("geo_code")["value"].to_dict() == {"54395": pytest.approx(0, abs=1e-6)}
+    assert "3 ligne(s), dont 2 sans correspondance" in told.detail
+    assert "1 point(s) de `keys` sans coordonnées" in told.detail
+    nowhere = tables | {"keys": text([("", "")], ["there_x", "there_y"])}
+    with pytest.raises(SourceError, match="aucun point situé dans la table `keys`"):
+        observe_joined(source, joined, nowhere)
+
+
+def test_the_distance_never_takes_the_name_of_a_column():
+    source, joined = metres(distance="place")
+    tables = {
+        "lines": text([("54395", "6", "48")], ["place", "x", "y"]),
+        "keys": text([("6", "48")], ["there_x", "there_y"]),
+    }
+    with pytest.raises(SourceError, match="`place` existe déjà"):
+        observe_joined(source, joined, tables)
+
+
+def test_a_match_has_one_way_only():
+    with pytest.raises(ValueError, match="soit `near`"):
+        card(near=NEAR, key={"a": "b"})
+
+
 # --- on the official layouts -----------------------------------------------------------------------------------------
 
 
@@ -230,6 +306,18 @@ def test_defibrillators_stand_in_the_outline_that_holds_them():
     devices = brought("geodae", "par_commune")
     assert devices["aed"].to_dict() == {"54395": 2, "57463": 61}
     assert devices["aed_free"].to_dict() == {"54395": 1, "57463": 1}
+
+
+def test_people_near_a_free_defibrillator_are_those_of_the_squares_within_500_metres():
+    """Of the two squares of Metz, the one at 400 metres of it (100 people) and not the one at 1,200 (300)."""
+    near = brought("geodae", "carreaux_44")["aed_near_pop"]
+    assert near.to_dict() == {"54099": 0, "54395": 0, "54431": 0, "57463": 100}
+
+
+def test_metres_to_a_cmp_follow_no_road():
+    distances = brought("ans_finess", "carreaux_44")["cmp_metres"]
+    assert distances["54431"] == pytest.approx(400 * 100 + 1200 * 300, rel=1e-6)
+    assert distances["57463"] > 50_000 * 0.3 * 400  # no CMP in Metz: that of Pont-à-Mousson, over 20 km away
 
 
 def test_victims_stand_where_their_accident_happened():

@@ -203,6 +203,9 @@ def test_an_old_geography_reaches_the_commune_that_absorbed_it(values):
         ("diabetes_comparative", ("departement", "54"), 100 * (2_443 / 36_650) / (9_443 / 89_150)),
         ("diabetes_comparative", ("region", "44"), 100),
         ("time_to_maternity", ("commune", "54431"), 9 * (1 * 100 + 3 * 300) / 400),
+        ("pop_share_aed_within_500m", ("commune", "57463"), 25),
+        ("distance_to_cmp", ("commune", "54431"), (400 * 100 + 1200 * 300) / 400 / 1000),
+        ("cpts_count", ("commune", "97105"), 2),
         ("nurse_zoning_pop_share", ("departement", "54"), 100 * 8 / 126),
     ],
 )
