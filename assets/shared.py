@@ -130,6 +130,7 @@ def tag_text(text: str) -> str:
 PREVIEW = (520, 372)
 """Pixels, at most, of a picture on an asset's page: what the column of values takes on a laptop's screen."""
 
+PATH_PREFIX = "DAGSTER_WEBSERVER_PATH_PREFIX"
 TERRITORIES_PER_RUN = "DIAGNOSTIC_TERRITORIES_PER_RUN"
 
 
@@ -192,6 +193,8 @@ def show(picture: Picture, context: dg.AssetExecutionContext, partition: str) ->
     """The picture on the asset's page. Dagster has no image type, and its UI folds any Markdown of 1,000 characters:
     a picture that stands in its own text is one click away. One that stands among the logs of the run has a short
     address on the same server, and is seen at once. Where logs are not kept on this machine, it goes into the text.
+
+    A server that a proxy shows under a path (`/diagnostic`) is told so by the variable that `dagster-webserver` reads.
     """
     with picture.path.open("rb") as stream, Image.open(stream) as image:
         image.thumbnail(PREVIEW)
@@ -199,10 +202,10 @@ def show(picture: Picture, context: dg.AssetExecutionContext, partition: str) ->
         image.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(small, "PNG", optimize=True)
     logs = context.instance.compute_log_manager
     if isinstance(logs, LocalComputeLogManager):
-        key = [context.run_id, "cartes", f"{partition}-{picture.path.stem}"]
+        key = [context.run.run_id, "cartes", f"{partition}-{picture.path.stem}"]
         with replacing(UPath(logs.get_captured_local_path(key, "png"))) as temporary:
             temporary.write_bytes(small.getvalue())
-        address = f"/logs/{'/'.join(key)}/png"
+        address = f"{os.environ.get(PATH_PREFIX, '')}/logs/{'/'.join(key)}/png"
     else:
         address = f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
     return dg.MetadataValue.md(f"![{picture.alt}]({address})")

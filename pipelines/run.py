@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
@@ -16,6 +17,9 @@ from diagnostics.catalog import load_catalog
 from diagnostics.indicators import SNAPSHOT, extract_snapshot
 from diagnostics.storage import PROJECT_ROOT, on_disk, replacing
 from diagnostics.workshop import Workshop
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 Announce = Callable[[str], None]
 Key = tuple[str, str]
@@ -89,20 +93,28 @@ def _above_the_database(workshop: Workshop) -> list[Key]:
 def _materialize(workshop: Workshop, keys: Sequence[Key], partition: str | None = None) -> None:
     import dagster as dg  # noqa: PLC0415
 
-    from pipelines.checks import quality_checks  # noqa: PLC0415
-    from pipelines.definitions import build_assets  # noqa: PLC0415
-
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
     with dg.DagsterInstance.get() as instance:
-        dg.materialize(
-            [*build_assets(workshop.catalog), *quality_checks(workshop.catalog)],
-            selection=dg.AssetSelection.assets(*(dg.AssetKey(list(key)) for key in keys)),
-            resources={"workshop": workshop},
-            run_config=QUIET,
-            partition_key=partition,
-            instance=instance,
-            raise_on_error=True,
-        )
+        execute(workshop, keys, instance, partition)
+
+
+def execute(workshop: Workshop, keys: Sequence[Key], instance: DagsterInstance, partition: str | None = None) -> None:
+    """One run of these assets and of their checks, by the job that the interface lists them under.
+
+    Raises the error of the step that failed.
+    """
+    import dagster as dg  # noqa: PLC0415
+
+    from pipelines.definitions import build_definitions  # noqa: PLC0415
+    from pipelines.jobs import DELIVERABLES, FIGURES  # noqa: PLC0415
+
+    build_definitions(workshop=workshop).resolve_job_def(DELIVERABLES if partition else FIGURES).execute_in_process(
+        asset_selection=[dg.AssetKey(list(key)) for key in keys],
+        partition_key=partition,
+        run_config=QUIET,
+        instance=instance,
+        raise_on_error=True,
+    )
 
 
 def bring_geography(workshop: Workshop) -> None:

@@ -12,7 +12,7 @@ from diagnostics.products.package import read_package
 from diagnostics.products.verify import code_differences, figure_differences, input_differences
 from diagnostics.storage import Storage
 from diagnostics.workshop import Workshop
-from pipelines.run import DATABASE, QUIET, Announce, stale_assets, stale_deliverables, workshop_for
+from pipelines.run import DATABASE, Announce, execute, stale_assets, stale_deliverables, workshop_for
 
 NOT_COMPARED = ("package", "changes")
 """Deliverables that hold no figure of their own."""
@@ -56,21 +56,11 @@ def verify(territory_id: str, announce: Announce) -> Verdict:
 
 def _make(workshop: Workshop, territory_id: str) -> None:
     """All that a run makes of the raw files and that verify compares, in a history that is forgotten at once."""
-    import dagster as dg  # noqa: PLC0415
-
-    from pipelines.definitions import build_assets  # noqa: PLC0415
+    from dagster import DagsterInstance  # noqa: PLC0415
 
     # Nothing is there yet: what is stale is everything, in the order of the flow.
     figures = [key for key in stale_assets(workshop) if key[0] != "raw" and key != DATABASE]
     deliverables = [key for key in stale_deliverables(workshop, territory_id) if key[1] not in NOT_COMPARED]
-    with dg.DagsterInstance.ephemeral() as instance:
-        for keys, partition in ((figures, None), (deliverables, territory_id)):
-            dg.materialize(
-                build_assets(workshop.catalog),
-                selection=dg.AssetSelection.assets(*(dg.AssetKey(list(key)) for key in keys)),
-                resources={"workshop": workshop},
-                run_config=QUIET,
-                partition_key=partition,
-                instance=instance,
-                raise_on_error=True,
-            )
+    with DagsterInstance.ephemeral() as instance:
+        execute(workshop, figures, instance)
+        execute(workshop, deliverables, instance, territory_id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import dagster as dg
 import pandas as pd
 import pytest
@@ -56,6 +59,18 @@ def test_pages_show_rows_schema_source_and_map(tiny_project, instance):
     assert POPULATION_KEY in {d.asset_key for d in lineage["value"]}
     assert "data:image/png;base64," in metadata["territories/maps"]["Carte : Densité de pharmacies"].value
     assert metadata["raw/population"]["Dernier millésime"].value == "2023"
+
+
+def test_pictures_are_served_under_the_path_that_a_proxy_shows(tiny_project, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_WEBSERVER_PATH_PREFIX", "/diagnostic")
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        result = execute(tiny_project, instance, DIAGNOSTIC, "essai")
+        (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "maps"]
+        shown = event.step_materialization_data.materialization.metadata["Carte : Densité de pharmacies"].value
+        found = re.fullmatch(r"!\[.+\]\(/diagnostic/logs/(.+)/png\)", shown)
+        assert found, shown
+        kept = instance.compute_log_manager.get_captured_local_path(found[1].split("/"), "png")
+    assert Path(kept).read_bytes().startswith(b"\x89PNG")
 
 
 def test_checks_say_what_they_found_and_warn_only(tiny_project, instance):
