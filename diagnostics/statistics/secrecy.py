@@ -12,6 +12,7 @@ Sources: indicators.md §0 (codes) and §10.11; Hundepool et al. 2012, *Statisti
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -111,11 +112,13 @@ def protect(
     amount, total = numeric("values", values, units), numeric("totals", totals, zones)
     refuse_negative("values", amount, units)
     refuse_negative("totals", total, zones)
+    pairs = _pairs(units, zones, membership)
     state = _State(
         amount=amount,
         total=total,
-        kind=np.array([label[0] for label in zones], dtype=object),
-        members=_members(units, zones, membership),
+        kind=zones.get_level_values(0).to_numpy(object),
+        pairs=pairs,
+        members=_members(pairs, zones),
         unit_open=~(np.isnan(amount) | _mask(masked_units, len(units), "masked_units")),
         zone_open=~(np.isnan(total) | _mask(masked_zones, len(zones), "masked_zones")),
     )
@@ -128,20 +131,26 @@ def protect(
 
 @dataclass
 class _State:
+    """What is known and shown so far. `pairs`: zone and unit of every membership, zone by zone; `members`: the units of
+    each zone.
+
+    Units held by the same open zones make a *family*: `family` numbers that of each unit, `atoms` tells the zones of
+    each. The masked units of one family can never be told apart.
+    """
+
     amount: np.ndarray
     total: np.ndarray
     kind: np.ndarray
+    pairs: tuple[np.ndarray, np.ndarray]
     members: list[np.ndarray]
     unit_open: np.ndarray
     zone_open: np.ndarray
 
     def __post_init__(self):
-        self.around = [[] for _ in self.amount]
-        for zone, members in enumerate(self.members):
-            for unit in members:
-                self.around[unit].append(zone)
-        # For each unit, the open zones that hold it: masked units with the same ones can never be told apart.
-        self.atoms = [tuple(zone for zone in around if self.zone_open[zone]) for around in self.around]
+        # The smallest that holds something first, those at zero last.
+        self.rank = np.empty(len(self.amount), dtype="int64")
+        self.rank[np.lexsort((self.amount, self.amount <= 0))] = np.arange(len(self.amount))
+        self.family, self.atoms = _families(*self.pairs, self.zone_open, len(self.amount))
 
     def check_sums(self, zones: pd.Index) -> None:
         """A total that is not the sum of its members would make every conclusion about what it reveals wrong."""
@@ -175,26 +184,24 @@ class _State:
         return acted
 
     def _hide_for_algebra(self) -> bool:
-        atoms = self.atoms
-        system = _System()
+        self.family, self.atoms = _families(*self.pairs, self.zone_open, len(self.amount))
+        system, masked = _System(), self._masked_families()
         for zone in sorted(np.flatnonzero(self.zone_open), key=lambda z: len(self.members[z])):
-            masked = self.members[zone][~self.unit_open[self.members[zone]]]
-            system.add(int(zone), {atoms[unit] for unit in masked})
-        inside = defaultdict(list)
-        for unit in np.flatnonzero(~self.unit_open):
-            inside[atoms[unit]].append(unit)
+            system.add(int(zone), masked[zone])
+        inside = np.bincount(self.family[~self.unit_open], minlength=len(self.atoms))
         acted, touched = False, set()
-        for atom in system.recovered():
-            exposed = len(inside[atom]) == 1 or self._worth(system.combination(atom)) <= NOTHING
+        for family in system.recovered():
+            atom = self.atoms[family]
+            exposed = inside[family] == 1 or self._worth(system.combination(family)) <= NOTHING
             # One remedy can serve two neighbours: treat one exposure per smallest zone, then look again.
             nearest = min(atom, key=lambda zone: len(self.members[zone]))
             if exposed and nearest not in touched:
-                self._hide_unit(atom, atoms, system)
+                self._hide_unit(family, atom, system)
                 touched.add(nearest)
                 acted = True
         if acted:
             return True
-        given = {zone: self._zone_combination(zone, atoms, inside, system) for zone in np.flatnonzero(~self.zone_open)}
+        given = {zone: self._zone_combination(zone, inside, system) for zone in np.flatnonzero(~self.zone_open)}
         exposed = [zone for zone, found in given.items() if found is not None]
         if not exposed:
             return False
@@ -203,24 +210,30 @@ class _State:
         self._hide_zone(first, given[first])
         return True
 
+    def _masked_families(self) -> list[list[int]]:
+        """The families of the masked units of each zone."""
+        zone, unit = self.pairs
+        masked = ~self.unit_open[unit]
+        found = np.unique(zone[masked] * len(self.atoms) + self.family[unit[masked]])
+        bounds = np.searchsorted(found, np.arange(len(self.members) + 1) * len(self.atoms))
+        families = (found % len(self.atoms)).tolist()
+        return [families[start:end] for start, end in pairwise(bounds.tolist())]
+
     def _hide_for_positivity(self) -> bool:
         """Families of masked units that hold nothing, and that no sharing of the totals could make positive."""
         from scipy import optimize, sparse  # noqa: PLC0415 - slow to load, and only the engine comes here
 
-        atoms = self.atoms
         masked = np.flatnonzero(~self.unit_open)
-        families = {atom: i for i, atom in enumerate(dict.fromkeys(atoms[unit] for unit in masked if atoms[unit]))}
-        held = np.zeros(len(families))
-        for unit in masked:
-            if atoms[unit]:
-                # A producer's secret is unknown here too: its family may hold something.
-                held[families[atoms[unit]]] += 1 if np.isnan(self.amount[unit]) else self.amount[unit]
+        masked = masked[np.array([len(atom) > 0 for atom in self.atoms], dtype=bool)[self.family[masked]]]
+        place, families = pd.factorize(self.family[masked])
+        # A producer's secret is unknown here too: its family may hold something.
+        held = np.bincount(place, weights=np.nan_to_num(self.amount[masked], nan=1.0), minlength=len(families))
         doubtful = np.flatnonzero(held <= NOTHING)
         if not len(doubtful):
             return False
         zones = np.flatnonzero(self.zone_open)
-        place = {zone: row for row, zone in enumerate(zones)}
-        cells = [(place[zone], column) for atom, column in families.items() for zone in atom]
+        row = {zone: row for row, zone in enumerate(zones)}
+        cells = [(row[zone], column) for column, family in enumerate(families) for zone in self.atoms[family]]
         matrix = sparse.coo_array((np.ones(len(cells)), tuple(zip(*cells, strict=True))), (len(zones), len(families)))
         shown = [members[self.unit_open[members]] for members in (self.members[zone] for zone in zones)]
         rest = self.total[zones] - [self.amount[units].sum() for units in shown]
@@ -235,10 +248,9 @@ class _State:
                 raise StatisticsError(f"Totaux publiés incompatibles entre eux : {answer.message}")
             possible = answer.x[doubtful] > SHARED
             if not possible.any():
-                atom = next(atom for atom, column in families.items() if column == doubtful[0])
-                near = np.array([unit for unit in self.members[atom[0]] if atoms[unit] == atom])
-                if not self._mask_smallest(near, positive=True):
-                    self._close(min(atom, key=lambda zone: self.total[zone]))
+                family = families[doubtful[0]]
+                if not self._mask_smallest(np.flatnonzero(self.family == family), positive=True):
+                    self._close(self._least(self.atoms[family]))
                 return True
             doubtful = doubtful[~possible]
         return False
@@ -251,37 +263,42 @@ class _State:
             rest += float(factor) * (self.total[zone] - self.amount[members[self.unit_open[members]]].sum())
         return abs(rest)
 
-    def _hide_unit(self, atom: tuple[int, ...], atoms, system: _System) -> None:
-        """Mask the smallest unit that makes the exposed one unsolvable, or close one of the totals that give it."""
-        combination = system.combination(atom)
-        near = np.unique(np.concatenate([self.members[zone] for zone in atom]))
-        near = near[self.unit_open[near]]
-        # The smallest that holds something first, those at zero last; the search stops at the first that serves.
-        near = near[np.lexsort((self.amount[near], self.amount[near] <= 0))]
+    def _hide_unit(self, family: int, atom: tuple[int, ...], system: _System) -> None:
+        """Mask the smallest unit that makes the exposed family unsolvable, or close one of the totals that give it."""
+        combination = system.combination(family)
 
-        def serves(unit: int) -> bool:
+        def serves(other: int) -> bool:
             """A new unknown helps when no other unknown solves it: it weighs in the combination that gives the exposed
             one, and in none of the combinations that already cancel out."""
-            return sum(combination.get(zone, 0) for zone in atoms[unit]) != 0 and all(
-                sum(null.get(zone, 0) for zone in atoms[unit]) == 0 for null in system.nulls
+            zones = self.atoms[other]
+            return sum(combination.get(zone, 0) for zone in zones) != 0 and all(
+                sum(null.get(zone, 0) for zone in zones) == 0 for null in system.nulls
             )
 
-        alike = next((unit for unit in near if atoms[unit] == atom), None)
-        chosen = alike if alike is not None else next((unit for unit in near if serves(unit)), None)
+        chosen = self._smallest(np.flatnonzero(self.unit_open & (self.family == family)))
         if chosen is None:
-            self._close(min(combination, key=lambda zone: self.total[zone]))
+            near = np.concatenate([self.members[zone] for zone in atom])
+            near = near[self.unit_open[near]]
+            # Whether a unit serves depends on its family alone: the first of each, then the first that serves.
+            first = np.full(len(self.atoms), len(self.amount))
+            np.minimum.at(first, self.family[near], self.rank[near])
+            order = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(self.amount))]
+            serving = next((other for other in order if serves(other)), None)
+            if serving is not None:
+                chosen = self._smallest(near[self.family[near] == serving])
+        if chosen is None:
+            self._close(self._least(combination))
         else:
             self.unit_open[chosen] = False
 
-    def _zone_combination(self, zone: int, atoms, inside, system: _System):
+    def _smallest(self, units: np.ndarray) -> int | None:
+        return units[np.argmin(self.rank[units])] if len(units) else None
+
+    def _zone_combination(self, zone: int, inside: np.ndarray, system: _System):
         """Published zones that, combined, give the total of a closed zone; None when none does."""
         masked = self.members[zone][~self.unit_open[self.members[zone]]]
-        counts = defaultdict(int)
-        for unit in masked:
-            counts[atoms[unit]] += 1
-        if any(count != len(inside[atom]) for atom, count in counts.items()):
-            return None
-        return system.solve(dict.fromkeys(counts, 1))
+        families, counts = np.unique(self.family[masked], return_counts=True)
+        return None if (counts != inside[families]).any() else system.solve(dict.fromkeys(families.tolist(), 1))
 
     def _hide_zone(self, zone: int, combination: dict[int, Fraction]) -> None:
         """Protect a closed total: hide one of its members, or a sibling total with one of its members."""
@@ -297,7 +314,7 @@ class _State:
             for other in np.flatnonzero(self.zone_open & (self.kind == self.kind[zone]))
             if other != outer and not own.intersection(self.members[other]) and self._holds(outer, other)
         ]
-        self._close(min([*combination, *siblings], key=lambda z: self.total[z]))
+        self._close(self._least([*combination, *siblings]))
 
     def _holds(self, outer: int, inner: int) -> bool:
         return set(self.members[inner]) <= set(self.members[outer])
@@ -311,16 +328,48 @@ class _State:
         self.unit_open[candidates[np.argmin(self.amount[candidates])]] = False
         return True
 
+    def _least(self, zones: Iterable[int]) -> int:
+        """The zone of the smallest total; of equal ones the last, so that the order they come in decides nothing."""
+        return min(zones, key=lambda zone: (self.total[zone], -zone))
+
     def _close(self, zone: int) -> None:
+        """Families numbered so far keep their number and their zones, which the system of this round goes by: units
+        that lose a zone move to another family."""
         self.zone_open[zone] = False
-        for unit in self.members[zone]:
-            self.atoms[unit] = tuple(other for other in self.around[unit] if self.zone_open[other])
+        number = {atom: family for family, atom in enumerate(self.atoms)}
+        moved = np.arange(len(self.atoms))
+        for family in np.unique(self.family[self.members[zone]]):
+            left = tuple(other for other in self.atoms[family] if other != zone)
+            moved[family] = number.setdefault(left, len(number))
+        self.atoms = list(number)
+        self.family = moved[self.family]
+
+
+def _families(
+    zone: np.ndarray, unit: np.ndarray, zone_open: np.ndarray, units: int
+) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """(family of each unit, open zones of each family), families in the order of their zones."""
+    around = np.lexsort((zone, unit))
+    around = around[zone_open[zone[around]]]
+    zone, unit = zone[around], unit[around]
+    start = np.searchsorted(unit, np.arange(units + 1))
+    size = np.diff(start)
+    # One column per zone that a unit is in: -1 once there is no other, which comes before any zone.
+    table = np.full((units, size.max(initial=0)), -1)
+    table[unit, np.arange(len(unit)) - start[unit]] = zone
+    order = np.lexsort(table.T[::-1]) if table.size else np.arange(units)
+    new = np.ones(units, dtype=bool)
+    new[1:] = (table[order][1:] != table[order][:-1]).any(axis=1)
+    family = np.empty(units, dtype="int64")
+    family[order] = np.cumsum(new) - 1
+    first = order[new]
+    return family, [tuple(row[:length]) for row, length in zip(table[first].tolist(), size[first], strict=True)]
 
 
 class _System:
     """Published totals as exact linear equations on the masked sums, kept in reduced row echelon form.
 
-    Columns are atoms; each reduced row remembers which combination of published zones it comes from.
+    Columns are families; each reduced row remembers which combination of published zones it comes from.
     """
 
     def __init__(self):
@@ -329,14 +378,14 @@ class _System:
         self.users = defaultdict(set)
         self.nulls: list[dict[int, Fraction]] = []
 
-    def add(self, zone: int, atoms: set) -> None:
-        row, source = self._reduce(dict.fromkeys(atoms, 1), {zone: 1})
+    def add(self, zone: int, families: list[int]) -> None:
+        row, source = self._reduce(dict.fromkeys(families, 1), {zone: 1})
         if not row:
             self.nulls.append(source)
             return
         pivot = min(row)
         if row[pivot] != 1:
-            scale = 1 / Fraction(row[pivot])
+            scale = _whole(1 / Fraction(row[pivot]))
             row = {column: value * scale for column, value in row.items()}
             source = {origin: value * scale for origin, value in source.items()}
         for other in list(self.users[pivot]):
@@ -351,12 +400,12 @@ class _System:
             if column != pivot:
                 self.users[column].add(pivot)
 
-    def recovered(self) -> list:
-        """Atoms whose masked sum is given by published totals: rows reduced to their pivot."""
+    def recovered(self) -> list[int]:
+        """Families whose masked sum is given by published totals: rows reduced to their pivot."""
         return [pivot for pivot, row in self.rows.items() if len(row) == 1]
 
-    def combination(self, atom) -> dict[int, Fraction]:
-        return self.sources[atom]
+    def combination(self, family: int) -> dict[int, Fraction]:
+        return self.sources[family]
 
     def solve(self, target: dict) -> dict[int, Fraction] | None:
         """The combination of published zones that equals `target`, or None. An empty target is an empty combination."""
@@ -380,7 +429,13 @@ def _add(target: dict, other: dict, factor: Fraction) -> None:
             target[column] = total
 
 
-def _members(units: pd.Index, zones: pd.Index, membership: pd.DataFrame) -> list[np.ndarray]:
+def _whole(number: Fraction) -> Fraction | int:
+    """The same number, as an integer when it is one: nearly all are, and they add up much faster."""
+    return number.numerator if number.denominator == 1 else number
+
+
+def _pairs(units: pd.Index, zones: pd.Index, membership: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the zone and of the unit of each line of `membership`, zone by zone."""
     pairs = membership[["unit", "zone_type", "zone_code"]].reset_index(drop=True)
     lines = pd.MultiIndex.from_frame(pairs)
     refuse(lines.duplicated(), lines, lambda i: "appartenance en double.")
@@ -389,10 +444,14 @@ def _members(units: pd.Index, zones: pd.Index, membership: pd.DataFrame) -> list
     refuse(unit < 0, lines, lambda i: "unité absente des valeurs.")
     refuse(zone < 0, lines, lambda i: "zone absente des totaux.")
     order = np.argsort(zone, kind="stable")
-    bounds = np.searchsorted(zone[order], np.arange(len(zones) + 1))
-    members = [unit[order[start:end]] for start, end in pairwise(bounds)]
-    refuse(np.array([len(group) == 0 for group in members], dtype=bool), zones, lambda i: "zone sans aucun membre.")
-    return members
+    return zone[order], unit[order]
+
+
+def _members(pairs: tuple[np.ndarray, np.ndarray], zones: pd.Index) -> list[np.ndarray]:
+    zone, unit = pairs
+    bounds = np.searchsorted(zone, np.arange(len(zones) + 1))
+    refuse(np.diff(bounds) == 0, zones, lambda i: "zone sans aucun membre.")
+    return [unit[start:end] for start, end in pairwise(bounds)]
 
 
 def _mask(mask, size: int, name: str) -> np.ndarray:
