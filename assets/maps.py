@@ -115,7 +115,8 @@ def read_values(workshop: Workshop, land: Land) -> pd.DataFrame:
     with duckdb.connect() as db:
         db.register("wanted", pd.DataFrame(land.zones_of_interest, columns=["zone_type", "zone_code"]))
         return db.execute(
-            "select v.* from read_parquet(?) v semi join wanted using (zone_type, zone_code)",
+            "select v.* exclude (file_row_number) from read_parquet(?, file_row_number = true) v "
+            "semi join wanted using (zone_type, zone_code) order by file_row_number",
             [str(on_disk(workshop.storage.values))],
         ).df()
 

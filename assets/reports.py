@@ -179,10 +179,12 @@ def read_values(workshop: Workshop, territory: Territory, membership: pd.DataFra
                 select child_code as code from membership
                 where child_type = 'iris' and parent_type = 'commune' and parent_code in (select code from inside)
             )
-            select * from read_parquet($path)
+            select * exclude (file_row_number) from read_parquet($path, file_row_number = true)
             where zone_type in ('epci', 'petr', 'cls', 'departement', 'region', 'france')
                or (zone_type = 'commune' and zone_code in (select code from inside))
                or (zone_type = 'iris' and zone_code in (select code from iris))
+            -- The engine gives back rows in the order that its threads end; sources are numbered as they are met.
+            order by file_row_number
             """,
             {"territory": territory.id, "path": str(on_disk(workshop.storage.values))},
         ).df()
