@@ -197,9 +197,11 @@ def show(picture: Picture, context: dg.AssetExecutionContext, partition: str) ->
     A server that a proxy shows under a path (`/diagnostic`) is told so by the variable that `dagster-webserver` reads.
     """
     with picture.path.open("rb") as stream, Image.open(stream) as image:
-        image.thumbnail(PREVIEW)
-        small = io.BytesIO()
-        image.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(small, "PNG", optimize=True)
+        # Of a picture with a palette Pillow can only drop points, which breaks its letters.
+        full = image.convert("RGB")
+    full.thumbnail(PREVIEW)
+    small = io.BytesIO()
+    full.quantize(64, method=Image.Quantize.FASTOCTREE).save(small, "PNG")
     logs = context.instance.compute_log_manager
     if isinstance(logs, LocalComputeLogManager):
         key = [context.run.run_id, "cartes", f"{partition}-{picture.path.stem}"]
