@@ -10,10 +10,10 @@ from diagnostics.cartography.maps import (
     concentrations,
     locator,
     proportional_symbols,
-    save,
     typology,
 )
 from diagnostics.cartography.model import MapContext, MapSpec, Mark
+from diagnostics.cartography.saving import save
 
 __all__ = [
     "MapContext",

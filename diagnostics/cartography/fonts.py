@@ -7,11 +7,13 @@ instead of being registered by family: matplotlib sees each weight of this famil
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import accumulate
 from typing import Literal
 
 from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 
 Weight = Literal["Regular", "It", "Semibold", "SemiboldIt"]
@@ -19,6 +21,10 @@ Weight = Literal["Regular", "It", "Semibold", "SemiboldIt"]
 LINE_HEIGHT = 1.22
 ASCENT = 0.74  # of the size: height of an accented capital above the baseline
 DESCENT = 0.22
+MEAN_WIDTH = 0.47  # of the size: width of a character in ordinary French text
+OUTLINE_SIZE = float(text_to_path.FONT_SCALE)
+OUTLINES = 2_000
+"""Texts whose outlines are kept: those of a few territories."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +62,39 @@ def width(text: str, style: TextStyle) -> float:
     return text_to_path.get_text_width_height_descent(text, style.font, False)[0] if text else 0.0
 
 
+@lru_cache(maxsize=OUTLINES)
+def outlines(text: str, weight: Weight) -> Path:
+    """The letters of one line as one path, its origin at the left of the baseline, `OUTLINE_SIZE` points high."""
+    return Path(*text_to_path.get_text_path(_font(weight, OUTLINE_SIZE), text))
+
+
 def wrap(text: str, style: TextStyle, limit: float) -> list[str]:
     """Lines of `text` no wider than `limit` points, broken at ordinary spaces only (never at a no-break space).
 
     A single word wider than the limit stands alone on its line.
     """
+    words = text.split(" ")
     lines: list[str] = []
-    for word in text.split(" "):
-        if lines and width(f"{lines[-1]} {word}", style) <= limit:
-            lines[-1] = f"{lines[-1]} {word}"
-        else:
-            lines.append(word)
+    while words:
+        count = _fitting(words, style, limit)
+        lines.append(" ".join(words[:count]))
+        words = words[count:]
     return lines
+
+
+def _fitting(words: list[str], style: TextStyle, limit: float) -> int:
+    """How many of these words, one at least, stand on a line; guessed first, for measuring is slow."""
+    ends = accumulate(len(word) + 1 for word in words)
+    count = max(1, sum(end <= limit / (MEAN_WIDTH * style.size) for end in ends))
+
+    def fits(number: int) -> bool:
+        return width(" ".join(words[:number]), style) <= limit
+
+    while count < len(words) and fits(count + 1):
+        count += 1
+    while count > 1 and not fits(count):
+        count -= 1
+    return count
 
 
 def balanced(text: str, style: TextStyle, count: int) -> list[str]:

@@ -1,23 +1,17 @@
-"""The kinds of maps, by plain names: choropleth, proportional symbols, typology, locator. And saving them."""
+"""The kinds of maps, by plain names: choropleth, proportional symbols, typology, locator."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 
 import geopandas as gpd
-import matplotlib
 import numpy as np
 import pandas as pd
 import shapely
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from numpy.typing import NDArray
-from PIL import Image
-from upath import UPath
 
 from diagnostics import french
 from diagnostics.cartography import fonts, palettes
@@ -28,7 +22,6 @@ from diagnostics.cartography.model import MapContext, MapSpec, checked, shown_va
 from diagnostics.cartography.page import LegendEntry, Page
 from diagnostics.cartography.placement import Box
 from diagnostics.errors import DiagnosticError
-from diagnostics.storage import replacing
 
 LARGEST_SYMBOL = 30.0  # radius in points
 UNIT_SYMBOL = 10.0  # a circle that stands for one (a health centre) is no larger
@@ -480,38 +473,3 @@ def _leaders(page: Page, column: Box, top: float, spec: MapSpec, zones: gpd.GeoD
 def _round_steps(largest: float) -> list[float]:
     """Three round values: near the largest, about a fifth and a twenty-fifth of it."""
     return list(dict.fromkeys(sheet.round_below(largest / share) for share in (1, 5, 25)))
-
-
-# --- saving ----------------------------------------------------------------------------------------------------------
-
-
-def save(figure: Figure, folder: UPath | FilePath, stem: str) -> tuple[UPath, UPath]:
-    """Write `<stem>.png` (200 dpi) and `<stem>.svg`, whole or not at all; returns their paths.
-
-    The same figure gives the same bytes: no date, fixed ids; the SVG holds its letters as outlines, so that it looks
-    the same where the typeface is not installed.
-    """
-    targets = (UPath(folder) / f"{stem}.png", UPath(folder) / f"{stem}.svg")
-    pixels = _pixels(figure)
-    settings = {"svg.hashsalt": "diagnostic-cls", "svg.fonttype": "path"}
-    # Pillow lets go of the interpreter while it looks for 256 colours: the letters of the SVG are drawn meanwhile.
-    with ThreadPoolExecutor(1) as beside:
-        image = beside.submit(_write_png, pixels, targets[0])
-        with matplotlib.rc_context(settings), replacing(targets[1]) as temporary, temporary.open("wb") as stream:
-            figure.savefig(stream, format="svg", metadata={"Date": None, "Title": figure.get_label()})
-        image.result()
-    return targets
-
-
-def _pixels(figure: Figure) -> Image.Image:
-    raw = io.BytesIO()
-    figure.savefig(raw, format="rgba", dpi=sheet.DPI)
-    size = tuple(int(side) for side in figure.bbox.size)
-    return Image.frombuffer("RGBA", size, raw.getbuffer(), "raw", "RGBA", 0, 1)
-
-
-def _write_png(pixels: Image.Image, target: UPath) -> None:
-    """The page in 256 colours: its flat ones stay exact, and the file weighs a third, which counts in a report."""
-    drawn = pixels.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    with replacing(target) as temporary, temporary.open("wb") as stream:
-        drawn.save(stream, format="png", dpi=(sheet.DPI, sheet.DPI))

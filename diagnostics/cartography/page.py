@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
@@ -47,7 +48,51 @@ RESERVE = TextStyle("It", 7.0, GREY)
 
 LINE_COLOURS = {"zone": "#ffffff", "epci": "#4a4a4a", "perimeter": "#1a1a1a", "departement": "#6b6b6b"}
 LINE_WIDTHS = {"zone": 0.3, "epci": 1.0, "perimeter": 2.0, "departement": 0.9}
+WHITE = 0.4
+"""Points of white around the letters of a name; placement keeps more room around it (`HALO`)."""
 MARK_LIMIT = 9
+
+Align = Literal["left", "center", "right"]
+SHARE_AT_LEFT: dict[Align, float] = {"left": 0.0, "center": 0.5, "right": 1.0}
+"""Share of a text's width that lies at the left of the point that it is put at."""
+
+
+class Line(Text):
+    """One line of text whose place is known. matplotlib would lay it out again at each drawing: half the time of a map.
+
+    With a halo it is drawn as outlines, which are kept: the names of a CLS are those of all its maps.
+    """
+
+    def __init__(self, left: float, baseline: float, content: str, style: TextStyle, *, halo: bool, **artist) -> None:
+        super().__init__(
+            left, baseline, content, color=style.colour, fontproperties=style.font, parse_math=False, **artist
+        )
+        self.style, self.halo = style, halo
+
+    def draw(self, renderer: RendererBase) -> None:
+        renderer.open_group("text", self.get_gid())
+        x, y = self.get_transform().transform(self.get_position())
+        gc = renderer.new_gc()
+        gc.set_foreground(self.style.colour)
+        if self.halo:
+            self._draw_outlines(renderer, gc, x, y)
+        else:
+            if renderer.flipy():
+                y = renderer.get_canvas_width_height()[1] - y
+            renderer.draw_text(gc, x, y, self.get_text(), self.style.font, 0.0, mtext=self)
+        gc.restore()
+        renderer.close_group("text")
+
+    def _draw_outlines(self, renderer: RendererBase, gc: GraphicsContextBase, x: float, y: float) -> None:
+        letters = fonts.outlines(self.get_text(), self.style.weight)
+        place = Affine2D().scale(renderer.points_to_pixels(self.style.size) / fonts.OUTLINE_SIZE).translate(x, y)
+        ink = gc.get_rgb()
+        gc.set_foreground("white")
+        gc.set_linewidth(renderer.points_to_pixels(2 * WHITE))
+        gc.set_joinstyle("round")
+        renderer.draw_path(gc, letters, place, ink)
+        gc.set_linewidth(0.0)
+        renderer.draw_path(gc, letters, place, ink)
 
 
 class Page:
@@ -66,25 +111,13 @@ class Page:
         style: TextStyle,
         *,
         gid: str,
-        align: str = "left",
-        halo: float = 0.0,
+        align: Align = "left",
+        halo: bool = False,
         zorder: float = 20,
     ) -> None:
+        left = x - fonts.width(content, style) * SHARE_AT_LEFT[align]
         self.figure.add_artist(
-            Text(
-                x,
-                baseline,
-                content,
-                color=style.colour,
-                fontproperties=style.font,
-                ha=align,
-                va="baseline",
-                transform=self.points,
-                gid=gid,
-                zorder=zorder,
-                parse_math=False,
-                path_effects=[withStroke(linewidth=2 * halo, foreground="white")] if halo else None,
-            )
+            Line(left, baseline, content, style, halo=halo, transform=self.points, gid=gid, zorder=zorder)
         )
 
     def lines(self, x: float, top: float, lines: Sequence[str], style: TextStyle, *, gid: str) -> float:
@@ -137,10 +170,10 @@ class Page:
         )
 
     def hatched(self, paths: Sequence[Path], *, gid: str, zorder: float) -> None:
-        """The light hatch of what may not be shown."""
+        """The light hatch of what may not be shown, all zones as one: a hatch is slow to draw."""
         if paths:
             collection = PathCollection(
-                paths,
+                [Path.make_compound_path(*paths)],
                 facecolors=palettes.MASKED,
                 edgecolors=palettes.MASKED_HATCH,
                 linewidths=0,
@@ -244,7 +277,7 @@ def draw_names(page: Page, base: Basemap, labels: Sequence[tuple[str, Placed]] |
                 style,
                 gid=f"label-{kind}-{rank}-{i}",
                 align="center",
-                halo=HALO,
+                halo=True,
                 zorder=12,
             )
     _scale_and_north(page, base)
@@ -264,9 +297,9 @@ def _scale_and_north(page: Page, base: Basemap) -> None:
     page.paths([bar, arrow], gid="scale-halo", edge="#ffffff", line=0.8 + 2 * HALO, zorder=12.9)
     page.paths([bar], gid="scale-bar", edge=GREY, line=0.8, zorder=13)
     said = f"{french.number(metres / 1000)}{french.NO_BREAK}km" if metres >= 1000 else french.quantity(metres, "m")
-    page.text(x + length / 2, y + 5, said, SMALL, gid="scale-text", align="center", halo=HALO)
+    page.text(x + length / 2, y + 5, said, SMALL, gid="scale-text", align="center", halo=True)
     page.paths([arrow], gid="north-arrow", fill=GREY, zorder=13)
-    page.text(north, y + 11, "N", SMALL, gid="north-text", align="center", halo=HALO)
+    page.text(north, y + 11, "N", SMALL, gid="north-text", align="center", halo=True)
 
 
 def round_below(value: float) -> float:
@@ -491,8 +524,8 @@ def draw_marks(
         y = top - i * step
         said = french.number(mark.value, decimals)
         room = axis.right - axis.left - fonts.width(said, style) - 8
-        page.text(axis.left, y - 8, shortened(mark.label, style, room), style, gid=f"mark-label-{i}", halo=HALO)
-        page.text(axis.right, y - 8, said, style, gid=f"mark-value-{i}", align="right", halo=HALO)
+        page.text(axis.left, y - 8, shortened(mark.label, style, room), style, gid=f"mark-label-{i}", halo=True)
+        page.text(axis.right, y - 8, said, style, gid=f"mark-value-{i}", align="right", halo=True)
         track = y - 12.5 if step > 17 else y - 11
         page.paths(
             [Path([(axis.left, track), (axis.right, track)])], gid=f"mark-track-{i}", edge=PALE, line=0.5, zorder=9
