@@ -16,8 +16,9 @@ from diagnostics.cartography.maps import locator
 from diagnostics.catalog import Territory
 from diagnostics.geography.boundaries import read_boundaries
 from diagnostics.indicators import REFERENCE_POPULATION
+from diagnostics.stamps import code_digest
 from diagnostics.storage import on_disk, replacing
-from diagnostics.workshop import Workshop, code_digest
+from diagnostics.workshop import Workshop
 
 INDEX = "index.json"
 """Indicator -> what its map shows, in words."""

@@ -19,8 +19,9 @@ from upath import UPath
 from diagnostics import french
 from diagnostics.catalog import Source, Territory
 from diagnostics.errors import DiagnosticError
+from diagnostics.stamps import digest
 from diagnostics.storage import replacing
-from diagnostics.workshop import Workshop, digest
+from diagnostics.workshop import Workshop
 
 # Backfill policies and observable assets are announced as beta; an analyst has no use for the notice.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

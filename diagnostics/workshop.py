@@ -6,13 +6,11 @@ made from. A *stamp* is a digest of everything a product depends on: its inputs'
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -20,15 +18,15 @@ import pandas as pd
 from diagnostics.catalog import Catalog, Distribution, Joined, Profile, Source, load_catalog
 from diagnostics.errors import DiagnosticError, SourceError
 from diagnostics.geography.passage import WORDS
-from diagnostics.indicators.engine import REFERENCE_POPULATION
-from diagnostics.indicators.parts import PRESENTATION, Part, parts
+from diagnostics.indicators.parts import Part
 from diagnostics.indicators.snapshot import SNAPSHOT
 from diagnostics.sources.fetch import RawFile, fetch, manual_path, mirror_folder, raw_folder, raw_name
 from diagnostics.sources.published import GLANCE, Published, look
 from diagnostics.sources.receipts import Receipt, read_receipt, receipt_path, serves
 from diagnostics.sources.refusals import Outcome
 from diagnostics.sources.web import Progress, Web
-from diagnostics.storage import PROJECT_ROOT, Storage, on_disk, replacing
+from diagnostics.stamps import Cards, Stamps, digest, file_digest
+from diagnostics.storage import Storage, on_disk, replacing
 
 PROFILES: tuple[Profile, ...] = ("embedded", "mirror", "official")
 
@@ -118,10 +116,21 @@ class Workshop:
 
     def receipt(self, dataset: str, distribution: Distribution) -> Receipt | None:
         """The receipt of a distribution whose file is here and unchanged, else None."""
-        source = self.catalog.sources[dataset]
-        folder = raw_folder(source, distribution, self.storage)
-        receipt = read_receipt(receipt_path(folder, raw_name(source, distribution)))
+        folder, name = self._place(dataset, distribution)
+        receipt = read_receipt(receipt_path(folder, name))
         return receipt if receipt is not None and serves(receipt, folder, distribution) else None
+
+    def _place(self, dataset: str, distribution: Distribution) -> tuple[Path, str]:
+        """The folder and the name of a raw file. The cards tell them once; its receipt is looked for very often."""
+        key = (dataset, distribution.id)
+        if key not in self._places:
+            source = self.catalog.sources[dataset]
+            self._places[key] = raw_folder(source, distribution, self.storage), raw_name(source, distribution)
+        return self._places[key]
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], tuple[Path, str]]:
+        return {}
 
     def raw_file(self, dataset: str, distribution: Distribution) -> RawFile:
         """The fetched file of a distribution. SourceError when it was never fetched."""
@@ -234,12 +243,16 @@ class Workshop:
         `geography`, `values`, `typology`, `database`, `maps/<territory>`, `patterns/<territory>`, `report/<territory>`,
         `package/<territory>`, `changes/<territory>`.
         """
-        stage, _, name = product.partition("/")
-        return getattr(self, f"_stamp_{stage}")(*([name] if name else []))
+        return self._stamp(product, self._stamps())
 
     def is_current(self, product: str) -> bool:
         """True when the product was made from exactly what it would be made from now."""
-        return self._recorded(product) == self.stamp(product)
+        return not self.stale([product])
+
+    def stale(self, products: Iterable[str]) -> list[str]:
+        """Those of these products that are not up to date, the raw files being looked at once."""
+        stamps = self._stamps()
+        return [product for product in products if self._recorded(product) != self._stamp(product, stamps)]
 
     def record(self, product: str) -> str:
         """Write down that `product` now stands on its present stamp; returns it.
@@ -248,7 +261,7 @@ class Workshop:
         One small file per product: runs that make different products at the same moment share nothing.
         """
         stamp = self.stamp(product)
-        sound = all(self.is_current(above) for above in self._above(product))
+        sound = not self.stale(self._above(product))
         with replacing(self._ledger_entry(product)) as temporary:
             temporary.write_text(stamp if sound else f"incertain : {stamp}", encoding="utf-8")
         return stamp
@@ -257,28 +270,20 @@ class Workshop:
         """The recorded products that `product` is made from."""
         stage, _, name = product.partition("/")
         if stage == "observations":
-            return [f"raw/{name}", *(f"observations/{dataset}" for dataset in self._beside(name))]
+            return [f"raw/{name}", *(f"observations/{dataset}" for dataset in self._cards.beside[name])]
         if stage == "reference":
-            return [f"observations/{s.id}" for s in self._with_tables]
+            return [f"observations/{dataset}" for dataset in self.sources if dataset in self._cards.with_tables]
         if stage == "values":
             used = {dataset for part in self.parts.values() for dataset in part.datasets}
             return ["geography", *(f"observations/{dataset}" for dataset in sorted(used))]
         if stage == "geography":
-            return ["reference", *(f"observations/{dataset}" for dataset in self._with_iris)]
+            named = [dataset for dataset in self.sources if dataset in self._cards.with_iris]
+            return ["reference", *(f"observations/{dataset}" for dataset in named)]
         return {
             "typology": ["values"], "database": ["values", "typology"], "maps": ["values"], "changes": ["values"],
             "patterns": ["values", "typology"], "report": ["values", f"maps/{name}", f"patterns/{name}"],
             "package": [f"report/{name}"],
         }.get(stage, [])  # fmt: skip
-
-    @property
-    def _with_tables(self) -> list[Source]:
-        return [s for s in self.sources.values() if any(d.table for d in s.of_profile(self.profile))]
-
-    @property
-    def _with_iris(self) -> list[str]:
-        """The datasets that name IRIS: those of the pivot geography are the ones that some dataset speaks of."""
-        return [s.id for s in self.sources.values() if s.names_zones("iris", self.profile)]
 
     def _ledger_entry(self, product: str):
         return self.storage.processed / "stamps" / product
@@ -289,6 +294,49 @@ class Workshop:
             return self._ledger_entry(product).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """indicator -> the part of the public table that it is computed with."""
+        return self._cards.parts
+
+    def part_stamps(self) -> dict[str, str]:
+        """indicator -> digest of all that its rows of the public table depend on; indicators of a part share it."""
+        return self._stamps().parts
+
+    def firm_indicators(self) -> set[str]:
+        """The indicators whose inputs, as they stand on disk, are all up to date."""
+        stale = self.stale(["geography", *(f"observations/{dataset}" for dataset in self.sources)])
+        firm = {dataset for dataset in self.sources if f"observations/{dataset}" not in stale}
+        if "geography" in stale:
+            return set()
+        return {name for name, part in self.parts.items() if firm.issuperset(part.datasets)}
+
+    def _stamp(self, product: str, stamps: Stamps) -> str:
+        if product != "database":
+            return stamps.of(product)
+        return stamps.database([self._recorded(f"patterns/{t}") for t in sorted(self.catalog.territories)])
+
+    def _stamps(self) -> Stamps:
+        """The stamps of every product, the raw files being as they are now.
+
+        The files are looked at each time; what is derived from them is kept as long as they are the same.
+        """
+        beside = {name for dataset in self.sources for name in self._cards.beside[dataset]}
+        raw = {dataset: self._stamp_raw(dataset) for dataset in dict.fromkeys([*self.sources, *sorted(beside)])}
+        snapshot = file_digest(SNAPSHOT) if self.profile == "embedded" else None
+        if not self._derived or (self._derived[0].raw, self._derived[0].snapshot) != (raw, snapshot):
+            self._derived[:] = [Stamps(self._cards, list(self.sources), raw, snapshot)]
+        return self._derived[0]
+
+    @cached_property
+    def _derived(self) -> list[Stamps]:
+        """The last stamps derived, at most one."""
+        return []
+
+    @cached_property
+    def _cards(self) -> Cards:
+        return Cards(self.catalog, self.profile)
 
     def _stamp_raw(self, dataset: str) -> str:
         receipts = [self.receipt(dataset, d) for d in self.distributions(dataset)]
@@ -306,149 +354,5 @@ class Workshop:
     def _dropped(self, dataset: str) -> list[int]:
         """When the files that a person dropped were last written: a new drop makes the raw stage stale."""
         source = self.catalog.sources[dataset]
-        paths = [manual_path(source, raw_name(source, d), self.storage) for d in self.distributions(dataset)]
+        paths = [manual_path(source, self._place(dataset, d)[1], self.storage) for d in self.distributions(dataset)]
         return [path.stat().st_mtime_ns for path in paths if path.is_file()]
-
-    def _stamp_observations(self, dataset: str) -> str:
-        needed = (dataset, *self._beside(dataset))
-        cards = [self._source_cards[name] for name in needed]
-        files = [self._stamp_raw(name) for name in needed]
-        return digest(self.profile, files, cards, code_digest("sources", "catalog"))
-
-    # Cards never change after loading: each is digested once, where a sensor asks for the stamps of every territory.
-
-    @cached_property
-    def _source_cards(self) -> dict[str, str]:
-        return {name: digest(source.model_dump(mode="json")) for name, source in self.catalog.sources.items()}
-
-    @cached_property
-    def _theme_cards(self) -> str:
-        return digest({key: theme.model_dump(mode="json") for key, theme in self.catalog.themes.items()})
-
-    @cached_property
-    def _indicator_cards(self) -> dict[str, str]:
-        """indicator -> digest of its card, and of the colours of its theme."""
-        return {
-            i.id: digest(i.model_dump(mode="json"), self.catalog.theme_of[i.id].palette)
-            for i in self.catalog.indicators.values()
-        }
-
-    @cached_property
-    def _figure_cards(self) -> dict[str, str]:
-        """indicator -> digest of what its card says of its figures."""
-        computed = [self.catalog.indicators[name] for name in {*self.parts, REFERENCE_POPULATION}]
-        return {i.id: digest(i.model_dump(mode="json", exclude=PRESENTATION)) for i in computed}
-
-    def _beside(self, dataset: str) -> list[str]:
-        """The other datasets whose tables this one brings beside its own."""
-        return self.catalog.beside(dataset, self.profile)
-
-    def _stamp_reference(self) -> str:
-        return digest([self._stamp_observations(s.id) for s in self._with_tables], code_digest("geography"))
-
-    def _stamp_geography(self) -> str:
-        perimeters = {t.id: t.model_dump(mode="json", exclude={"axes"}) for t in self.catalog.territories.values()}
-        iris = [self._stamp_observations(dataset) for dataset in self._with_iris]
-        return digest(self._stamp_reference(), perimeters, iris)
-
-    @cached_property
-    def parts(self) -> dict[str, Part]:
-        """indicator -> the part of the public table that it is computed with."""
-        return parts(self.catalog, self.profile)
-
-    def part_stamps(self) -> dict[str, str]:
-        """indicator -> digest of all that its rows of the public table depend on; indicators of a part share it."""
-        observations = {d: self._stamp_observations(d) for d in self.sources}
-        common = digest(self.profile, self._stamp_geography(), code_digest("indicators", "statistics"))
-        return {
-            name: digest(
-                common,
-                # The reference population weighs every figure: its card says which it is.
-                [[member, self._figure_cards[member]] for member in (*part.indicators, REFERENCE_POPULATION)],
-                [observations[dataset] for dataset in part.datasets],
-            )
-            for name, part in self.parts.items()
-        }
-
-    def firm_indicators(self) -> set[str]:
-        """The indicators whose inputs, as they stand on disk, are all up to date."""
-        firm = {d for d in self.sources if self.is_current(f"observations/{d}")}
-        if not self.is_current("geography"):
-            return set()
-        return {name for name, part in self.parts.items() if firm.issuperset(part.datasets)}
-
-    def _stamp_values(self) -> str:
-        return digest(self.part_stamps(), self._snapshot)
-
-    @property
-    def _snapshot(self) -> str | None:
-        """The versioned figures that this profile shows beside its own, None when it shows none."""
-        return file_digest(SNAPSHOT) if self.profile == "embedded" else None
-
-    def _stamp_words(self) -> str:
-        """What readers are told beside the figures: the cards of indicators and sources, the files that serve."""
-        return digest(self._theme_cards, [self._stamp_observations(d) for d in self.sources])
-
-    def _stamp_rows(self, names: Iterable[str]) -> str:
-        """What these indicators show depends on: their rows of the public table, their cards, the population."""
-        stamps = self.part_stamps()
-        shown = {name: [stamps.get(name), self._indicator_cards[name]] for name in {*names, REFERENCE_POPULATION}}
-        return digest(shown, self._stamp_geography(), self._snapshot)
-
-    def _stamp_maps(self, territory_id: str) -> str:
-        territory = self.catalog.territory(territory_id)
-        cards = territory.model_dump(mode="json")
-        return digest(self._stamp_rows(territory.indicator_ids()), cards, code_digest("cartography"))
-
-    def _stamp_typology(self) -> str:
-        told = [i.id for i in self.catalog.indicators.values() if i.typology]
-        return digest(self._stamp_rows(told), code_digest("indicators", "statistics"))
-
-    def _stamp_patterns(self, territory_id: str) -> str:
-        territory, cards = self.catalog.territory(territory_id), self.catalog.indicators
-        # Concentrations are looked for over the whole catalogue; what may be smoothed is of the territory's own.
-        looked_at = [i.id for i in cards.values() if i.space != "none"]
-        smoothed = [name for name in territory.indicator_ids() if cards[name].interval != "none"]
-        return digest(
-            self._stamp_typology(),
-            self._stamp_rows([*looked_at, *smoothed]),
-            territory.model_dump(mode="json"),
-            code_digest("cartography"),
-        )
-
-    def _stamp_report(self, territory_id: str) -> str:
-        made_of = [self._stamp_values(), self._stamp_words()]
-        made_of += [self._stamp_maps(territory_id), self._stamp_patterns(territory_id)]
-        return digest(made_of, code_digest("reporting"))
-
-    def _stamp_database(self) -> str:
-        axes = {t.id: t.model_dump(mode="json", include={"axes"}) for t in self.catalog.territories.values()}
-        patterns = [self._recorded(f"patterns/{territory}") for territory in sorted(self.catalog.territories)]
-        made_of = [self._stamp_values(), self._stamp_words(), self._stamp_typology()]
-        return digest(made_of, axes, patterns, code_digest("products"))
-
-    def _stamp_package(self, territory_id: str) -> str:
-        return digest(self._stamp_report(territory_id), code_digest("products"))
-
-    def _stamp_changes(self, territory_id: str) -> str:
-        territory = self.catalog.territory(territory_id)
-        cards = territory.model_dump(mode="json")
-        return digest(self._stamp_values(), self._stamp_words(), cards, code_digest("changes"))
-
-
-def digest(*parts: object) -> str:
-    """Short sha256 of any JSON-able parts."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def file_digest(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
-
-
-@cache
-def code_digest(*packages: str) -> str:
-    """Digest of the code of these packages of `diagnostics` and of the assets that call them."""
-    folders = [PROJECT_ROOT / "diagnostics" / p for p in packages] + [PROJECT_ROOT / "assets"]
-    files = sorted(f for folder in folders for f in folder.rglob("*") if f.suffix in {".py", ".j2", ".css", ".html"})
-    shared = [PROJECT_ROOT / "diagnostics" / name for name in ("french.py", "words.py")]
-    return digest([(f.name, file_digest(f)) for f in [*files, *shared]])

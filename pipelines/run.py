@@ -38,29 +38,19 @@ def stale_assets(workshop: Workshop) -> list[Key]:
 
     Raw files are always looked at, which costs nothing when nothing moved; a stage is stale when its stamp changed.
     """
-    stale = [
-        (stage, dataset)
-        for stage in ("raw", "observations")
-        for dataset in workshop.sources
-        if not workshop.is_current(f"{stage}/{dataset}")
-    ]
-    if not workshop.is_current("geography"):
-        stale += [REFERENCE, BOUNDARIES]
-    if not workshop.is_current("values"):
-        stale.append(VALUES)
-    if not workshop.is_current("typology"):
-        stale.append(TYPOLOGY)
-    if not workshop.is_current("database"):
-        stale.append(DATABASE)
-    return stale
+    asked = [(stage, dataset) for stage in ("raw", "observations") for dataset in workshop.sources]
+    products = {f"{stage}/{dataset}": [(stage, dataset)] for stage, dataset in asked} | {
+        "geography": [REFERENCE, BOUNDARIES],
+        "values": [VALUES],
+        "typology": [TYPOLOGY],
+        "database": [DATABASE],
+    }
+    return [key for product in workshop.stale(products) for key in products[product]]
 
 
 def stale_deliverables(workshop: Workshop, territory_id: str) -> list[Key]:
-    return [
-        ("territories", product)
-        for product in ("maps", "patterns", "report", "package", "changes")
-        if not workshop.is_current(f"{product}/{territory_id}")
-    ]
+    asked = [f"{product}/{territory_id}" for product in ("maps", "patterns", "report", "package", "changes")]
+    return [("territories", product.partition("/")[0]) for product in workshop.stale(asked)]
 
 
 def run(workshop: Workshop, territory_ids: Sequence[str]) -> list[str]:

@@ -17,7 +17,8 @@ import dagster as dg
 
 from assets.producers import STAGE, observation
 from diagnostics.catalog import Catalog
-from diagnostics.workshop import Workshop, digest
+from diagnostics.stamps import digest
+from diagnostics.workshop import Workshop
 from pipelines.jobs import DELIVERABLES, FIGURES
 from pipelines.run import stale_assets, stale_deliverables
 

@@ -7,8 +7,8 @@ import platform
 import subprocess
 from functools import cache
 
+from diagnostics.stamps import digest, file_digest
 from diagnostics.storage import PROJECT_ROOT
-from diagnostics.workshop import digest, file_digest
 
 CODE, CARDS = ("diagnostics", "assets"), ("catalog",)
 """What figures depend on. `pipelines` says when things run, not what they are worth."""

@@ -18,8 +18,9 @@ from diagnostics.geography.reference import PIVOT_YEAR
 from diagnostics.indicators.snapshot import SNAPSHOT
 from diagnostics.products import dictionary
 from diagnostics.products.code_version import code_state
+from diagnostics.stamps import file_digest
 from diagnostics.storage import replacing
-from diagnostics.workshop import Workshop, file_digest
+from diagnostics.workshop import Workshop
 
 PACKAGE = "datapackage.json"
 VALUES, LAYERS = "indicators.parquet", "carto.gpkg"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -72,8 +73,16 @@ def receipt_path(folder: Path, name: str) -> Path:
 
 def read_receipt(path: Path) -> Receipt | None:
     """The receipt, or None when there is none yet. A receipt edited by hand into nonsense is an error."""
-    if not path.is_file():
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
         return None
+    return _read(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _read(path: Path, *_version: int) -> Receipt:
+    """A receipt, asked for many times in a run. A new one takes the place of the former: it is another file."""
     try:
         return Receipt.model_validate_json(path.read_bytes())
     except ValidationError as error:
