@@ -60,6 +60,11 @@ def listing(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " et " + items[-1] if items else ""
 
 
+def amid(label: str) -> str:
+    """A label as it stands inside a sentence: its capital goes, unless it begins an acronym."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
 def short_epci_name(name: str) -> str:
     """`CC du Bassin de Pompey`: the kind of EPCI by its usual initials."""
     for kind, initials in (

@@ -54,3 +54,11 @@ def test_intervals_lists_and_dates():
 def test_a_number_reads_back_to_itself(value, decimals):
     text = french.number(value, decimals).replace("\u202f", "").replace("\u2212", "-").replace(",", ".")
     assert abs(float(text) - value) <= 0.5 * 10**-decimals * (1 + 1e-6) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("label", "amid"),
+    [("Chômage", "chômage"), ("APL infirmiers", "APL infirmiers"), ("75 ans et plus", "75 ans et plus"), ("", "")],
+)
+def test_a_label_inside_a_sentence_keeps_the_capitals_of_an_acronym_only(label, amid):
+    assert french.amid(label) == amid

@@ -38,7 +38,6 @@ TINY = 200
 """Communes under this population; where most are so small, circles of inhabitants are laid over the map."""
 
 LEVELS = ("epci", "departement", "region")
-SIGNS = ("%", "€", "‰")
 STATUS = {"unstable": "unstable", "masked": "masked"}
 NEIGHBOURING_EPCI = "intercommunalités"
 
@@ -297,7 +296,7 @@ def _subtitle(land: Land, indicator: Indicator, rows: pd.DataFrame, period: str)
     own = rows.loc[(rows["zone_type"] == "cls") & (rows["zone_code"] == land.territory.id), "value"]
     france = rows.loc[rows["zone_type"] == "france", "value"]
     # A sign stands with each number; a unit in words stands once, before them.
-    sign = indicator.unit if indicator.unit in SIGNS else ""
+    sign = indicator.unit if indicator.unit in french.SIGNS else ""
     parts = [] if sign else [indicator.unit[:1].upper() + indicator.unit[1:]]
     for name, series in ((land.territory.name, own), ("France", france)):
         if len(series) and pd.notna(series.iloc[0]):

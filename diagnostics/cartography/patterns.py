@@ -181,7 +181,7 @@ def _types_spec(
     told = values.loc[values["indicator_id"].isin(used), "dataset_ids"].unique()
     sources = [catalog.sources[d] for d in sorted({d for text in told for d in text.split(",")})]
     periods = sorted(set(profile["period"].str[-4:]))
-    shorts = french.listing([_amid(catalog.indicators[i].short) for i in used])
+    shorts = french.listing([french.amid(catalog.indicators[i].short) for i in used])
     return MapSpec(
         title=TYPES_TITLE[level],
         subtitle=f"Classes de France d’après : {shorts}",
@@ -200,11 +200,6 @@ def _types_spec(
         # The other word for them would leave no room for the names of the classes.
         zone_noun=PLURAL["commune"] if level == "commune" else "EPCI",
     )
-
-
-def _amid(label: str) -> str:
-    """A label as it stands inside a sentence: its capital goes, unless it begins an acronym."""
-    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
 # --- smoothed rates --------------------------------------------------------------------------------------------------

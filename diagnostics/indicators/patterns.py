@@ -185,7 +185,6 @@ PROFILE = {
     "gap": "float", "v_test": "float",
 }  # fmt: skip
 TOLD_TRAITS = 5
-SIGNS = ("%", "€", "‰")
 SHORT_UNIT = 12
 """Characters of a unit that fits in a description; a longer one is left to the dictionary."""
 
@@ -257,15 +256,16 @@ def _wide(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _told(profile: pd.DataFrame, catalog: Catalog) -> str:
-    """A class in figures: « Accès aux médecins : 2,9 contre 3,5 en moyenne ; … », its most marked traits first."""
+    """A class in figures: « Chômage : 13,3 % contre 11,7 % ; ménages sans voiture : … », most marked traits first."""
     said = []
     for row in marked(profile).head(TOLD_TRAITS).itertuples():
         card = catalog.indicators[row.indicator_id]
-        sign = card.unit if card.unit in SIGNS else ""
+        sign = card.unit if card.unit in french.SIGNS else ""
         unit = card.unit if sign or len(card.unit) <= SHORT_UNIT else ""
         mean = french.quantity(row.mean, sign, card.decimals)
         overall = french.quantity(row.overall, unit, card.decimals)
-        said.append(f"{card.short} : {mean} contre {overall}")
+        label = french.amid(card.short) if said else card.short
+        said.append(f"{label} : {mean} contre {overall}")
     return "\u202f; ".join(said) if said else "Aucun trait ne s’écarte nettement de la moyenne"
 
 

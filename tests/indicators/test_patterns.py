@@ -171,7 +171,8 @@ def test_families_are_found_named_and_do_not_depend_on_the_order_of_rows():
     assert found.classes["zones"].tolist() == [40, 40, 40]
     assert found.classes["population"].is_monotonic_decreasing
     assert found.classes["name"].str.contains("élevé|faible").all()
-    assert found.classes.loc[0, "description"].startswith("Essai : ")
+    traits = found.classes.loc[0, "description"].split("\u202f; ")
+    assert [trait.partition(" : ")[0] for trait in traits] == ["Essai", "essai", "essai", "essai"][: len(traits)]
     assert found.classes["stability"].iloc[0] == pytest.approx(1)
     again = patterns.types_of_territory(catalog, rows.sample(frac=1, random_state=1), "population")
     pd.testing.assert_frame_equal(again.zones.sort_values("zone_code", ignore_index=True), found.zones)
