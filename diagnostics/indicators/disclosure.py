@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from diagnostics.statistics.secrecy import NOTHING, PUBLISHED, protect
 
-ZONE = ["zone_type", "zone_code"]
 FINEST = ("commune", "departement")
 """What totals are made of: communes, or départements for what is known by département only."""
 
@@ -26,8 +27,9 @@ FINEST = ("commune", "departement")
 class Shown:
     """One count that an indicator shows, as numerator or denominator.
 
-    `terms`: variable and period -> coefficient; `ruled`: a rule of secrecy bears on it; `rows`: `zone_type, zone_code,
-    count` (missing when unknown), `masked` (by that rule), `published` (False when something else withholds the row).
+    `terms`: variable and period -> coefficient; `ruled`: a rule of secrecy bears on it; `rows`, one per zone: `zone`
+    (its number), `count` (missing when unknown), `masked` (by that rule), `published` (False when something else
+    withholds the row).
     """
 
     indicator: str
@@ -40,11 +42,35 @@ class Shown:
         return frozenset(self.terms.items())
 
 
-def withheld_with(shown: Sequence[Shown], belongs: pd.DataFrame) -> dict[str, pd.MultiIndex]:
-    """indicator -> the zones (zone_type, zone_code) it must not show, besides what its own rule masks.
+@dataclass(frozen=True)
+class Places:
+    """The zones that counts are shown for. A zone goes by its number: its place in `kind`, which tells its type.
 
-    `belongs`: `unit_type, unit_code, zone_type, zone_code`: communes and départements of each zone above them, IRIS of
-    each commune. Every published count is the sum of its members of known count.
+    `unit`, `zone`: a line per commune or département of each zone above it, and per IRIS of each commune.
+    """
+
+    kind: np.ndarray
+    unit: np.ndarray
+    zone: np.ndarray
+
+    @cached_property
+    def commune_of(self) -> np.ndarray:
+        """The commune of each IRIS; -1 for other zones."""
+        owned = (self.kind[self.unit] == "iris") & (self.kind[self.zone] == "commune")
+        communes = np.full(len(self.kind), -1)
+        communes[self.unit[owned]] = self.zone[owned]
+        return communes
+
+    def above(self, finest: str) -> tuple[np.ndarray, np.ndarray]:
+        """(unit, zone): the zones that each unit of the kind `finest` is part of."""
+        higher = (self.kind[self.unit] == finest) & (self.kind[self.zone] != finest)
+        return self.unit[higher], self.zone[higher]
+
+
+def withheld_with(shown: Sequence[Shown], places: Places) -> dict[str, np.ndarray]:
+    """indicator -> the zones it must not show, besides what its own rule masks.
+
+    Every published count is the sum of its members of known count.
     """
     shown = _concerned(shown)
     groups: dict[frozenset, list[Shown]] = {}
@@ -55,7 +81,7 @@ def withheld_with(shown: Sequence[Shown], belongs: pd.DataFrame) -> dict[str, pd
     tied = set(given) | {i for others in given.values() for i in others}
     # Where nothing is masked, and no other count tells anything, there is nothing to protect.
     counts = {
-        i: _Count.of(group, belongs)
+        i: _Count.of(group, places)
         for i, group in enumerate(groups.values())
         if i in tied or any(one.rows["masked"].any() for one in group)
     }
@@ -67,7 +93,7 @@ def withheld_with(shown: Sequence[Shown], belongs: pd.DataFrame) -> dict[str, pd
     found = {}
     for one, i in ((one, i) for i, group in enumerate(groups.values()) if i in counts for one in group):
         zones = counts[i].hidden()
-        found[one.indicator] = found[one.indicator].union(zones) if one.indicator in found else zones
+        found[one.indicator] = np.union1d(found.get(one.indicator, zones), zones)
     return found
 
 
@@ -101,61 +127,55 @@ def _given_by_others(forms: list[frozenset]) -> dict[int, list[int]]:
 
 def _agree(whole: _Count, parts: list[_Count]) -> bool:
     """Hide `whole` where a part is hidden, and a part where `whole` is and every part is shown. True if any was."""
-    hidden = [part.hidden() for part in parts]
-    acted = whole.mask(hidden[0].append(hidden[1:]))
-    alone = whole.hidden()
-    for zones in hidden:
-        alone = alone.difference(zones)
+    hidden = np.concatenate([part.hidden() for part in parts])
+    acted = whole.mask(hidden)
     sensitive = next((part for part in parts[::-1] if part.ruled), parts[-1])
-    return sensitive.mask(alone) or acted
+    return sensitive.mask(np.setdiff1d(whole.hidden(), hidden)) or acted
 
 
 @dataclass
 class _Count:
     """One count over its units (the finest zones) and its totals; several indicators may show it.
 
-    Units and totals go by a name of their own; `places` tells the zone (zone_type, zone_code) of each. A zone has as
-    many totals as there are sets of known members.
+    Units and totals have numbers of their own; `places` tells the zone of each. A zone has as many totals as there are
+    sets of known members.
     """
 
     ruled: bool
     values: pd.Series
     totals: pd.Series
     pairs: pd.DataFrame
-    places: pd.MultiIndex
+    places: np.ndarray
     masked: np.ndarray
     """Of the units, then of the totals, in their order: what is not shown."""
 
     @classmethod
-    def of(cls, group: Sequence[Shown], belongs: pd.DataFrame) -> _Count:
-        rows = pd.concat([one.rows[one.rows["count"].notna()].assign(indicator=one.indicator) for one in group])
-        status = rows.assign(shown=rows["published"]).groupby(ZONE)[["masked", "shown"]].any()
-        finest = next((level for level in FINEST if (rows["zone_type"] == level).any()), None)
+    def of(cls, group: Sequence[Shown], places: Places) -> _Count:
+        group = sorted(group, key=lambda one: one.indicator)
+        rows = pd.concat([one.rows[one.rows["count"].notna()].assign(by=by) for by, one in enumerate(group)])
+        masked = np.zeros(len(places.kind), dtype=bool)
+        masked[rows.loc[rows["masked"], "zone"]] = True
+        kind = places.kind[rows["zone"]]
+        finest = next((level for level in FINEST if (kind == level).any()), None)
         # A total withheld for want of coverage is no secret: nobody sees it, and nothing need protect it. A unit that
         # is not shown still counts in the totals: it is held to be known.
-        seen = status["masked"].reindex(_zones(rows)).to_numpy() | rows["published"].to_numpy(dtype=bool)
-        rows = rows[seen | rows["zone_type"].isin(["iris", finest]).to_numpy()]
-        units, inside = _units(rows, finest, belongs)
-        pairs = pd.concat(
-            [_members(rows[rows["indicator"] == one.indicator], finest, inside, belongs) for one in group],
-            ignore_index=True,
-        )
-        # Totals of one zone over the same members are one total, whoever shows them.
-        totals = pairs.groupby(["indicator", *ZONE])["unit"].agg(frozenset).rename("members").reset_index()
-        totals = totals.drop_duplicates([*ZONE, "members"]).merge(rows, on=["indicator", *ZONE])
-        totals["name"] = totals["zone_code"] + " / " + totals["indicator"]
-        totals = totals.set_index(pd.MultiIndex.from_frame(totals[["zone_type", "name"]])).sort_index()
-        pairs = pairs.merge(totals[["indicator", *ZONE, "name"]].reset_index(drop=True), on=["indicator", *ZONE])
-        places = units.index.append(_zones(totals))
-        # The rest of a commune is hidden from everyone and secret for nobody: it hides others, and needs no hiding.
-        masked = status["masked"].astype(bool).reindex(places, fill_value=False).to_numpy()
+        seen = masked[rows["zone"]] | rows["published"].to_numpy(dtype=bool)
+        rows = rows[seen | (kind == "iris") | (kind == finest)]
+        units = _units(rows, finest, places)
+        spoken = [rows.loc[rows["by"] == by, "zone"] for by in range(len(group))]
+        members = pd.concat([_members(known, units, finest, places).assign(by=by) for by, known in enumerate(spoken)])
+        totals, pairs = _totals(members)
+        counts = rows.set_index(["zone", "by"])["count"]
+        names = pd.MultiIndex.from_arrays([places.kind[totals["zone"]], totals.index], names=["zone_type", "zone_code"])
+        here = np.concatenate([units["zone"], totals["zone"]])
         return cls(
             ruled=any(one.ruled for one in group),
-            values=units.set_axis(_named(units.index)),
-            totals=totals["count"],
-            pairs=pairs[["unit", "zone_type", "name"]].rename(columns={"name": "zone_code"}),
-            places=places,
-            masked=masked,
+            values=units["count"],
+            totals=counts.loc[pd.MultiIndex.from_frame(totals)].set_axis(names),
+            pairs=pairs.assign(zone_type=names.get_level_values("zone_type").take(pairs["zone_code"])),
+            places=here,
+            # The rest of a commune is hidden from everyone and secret for nobody: it hides others, and needs no hiding.
+            masked=masked[here] & (here != REST),
         )
 
     def protect(self) -> None:
@@ -165,64 +185,78 @@ class _Count:
         found = protect(self.values, self.totals, self.pairs, self.masked[:size], self.masked[size:])
         self.masked = np.append(found.units != PUBLISHED, found.zones != PUBLISHED)
 
-    def mask(self, zones: pd.MultiIndex) -> bool:
+    def mask(self, zones: np.ndarray) -> bool:
         """Hide `zones` too; True when one of them was shown."""
-        more = self.places.isin(zones) & ~self.masked
+        more = np.isin(self.places, zones) & ~self.masked
         self.masked = self.masked | more
         return bool(more.any())
 
-    def hidden(self) -> pd.MultiIndex:
+    def hidden(self) -> np.ndarray:
         """The zones that are not shown: masked by a rule, or given up to protect another."""
-        zones = self.places[self.masked]
-        return zones[zones.get_level_values("zone_type") != REST].unique()
+        zones = np.unique(self.places[self.masked])
+        return zones[zones != REST]
 
 
-REST = "reste"
-"""What a commune has beyond its IRIS of known count: never shown, and unknown."""
+REST = -1
+"""Stands for the zone of what a commune has beyond its IRIS of known count: never shown, and unknown."""
 
 
-def _zones(rows: pd.DataFrame) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(rows[ZONE])
-
-
-def _named(places: pd.MultiIndex) -> pd.Index:
-    """A place goes by its type and code: an IRIS and a commune may bear one code."""
-    return places.get_level_values("zone_type") + " " + places.get_level_values("zone_code")
-
-
-def _units(rows: pd.DataFrame, finest: str | None, belongs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    """(count of each unit, by zone; `unit, unit_code`: the names of the units of each commune or département).
+def _units(rows: pd.DataFrame, finest: str | None, places: Places) -> pd.DataFrame:
+    """`zone, count, holder` of each unit; `holder`: the commune or département that it makes up with others or alone,
+    -1 when none.
 
     A commune whose IRIS are known is a total of them, and of the rest when they do not make it up; its IRIS stand apart
     from it when they add up to more (two sources). A commune without IRIS is a unit.
     """
-    known = rows.drop_duplicates(ZONE).set_index(ZONE)["count"].astype(float)
-    whole = known[known.index.get_level_values("zone_type") == finest]
-    iris = known[known.index.get_level_values("zone_type") == "iris"]
-    of = belongs[(belongs["unit_type"] == "iris") & (belongs["zone_type"] == "commune")].set_index("unit_code")
-    owner = pd.Series(of["zone_code"].reindex(iris.index.get_level_values("zone_code")).to_numpy(), index=iris.index)
-    code = pd.Series(whole.index.get_level_values("zone_code"), index=whole.index)
-    gap = whole - code.map(iris.groupby(owner).sum()).astype(float)
-    slack = 1e-6 * np.maximum(1, whole)
-    divided = gap >= -slack
-    left = gap[gap > slack]
-    left.index = pd.MultiIndex.from_product([[REST], code[left.index]], names=ZONE)
-    units = pd.concat([iris, whole[~divided], left])
-    holder = pd.concat([owner.where(owner.isin(code[divided])), code[~divided]])
-    holder = pd.concat([holder, pd.Series(left.index.get_level_values("zone_code"), index=left.index)])
-    inside = pd.DataFrame({"unit": _named(units.index), "unit_code": holder.to_numpy()})
-    return units, inside.dropna()
+    known = rows.drop_duplicates("zone").sort_values("zone")
+    kind = places.kind[known["zone"]]
+    iris, whole = known[kind == "iris"], known[kind == finest]
+    owner = places.commune_of[iris["zone"]]
+    inside = pd.Series(iris["count"].to_numpy()).groupby(owner).sum().reindex(whole["zone"]).to_numpy()
+    gap = whole["count"].to_numpy() - inside
+    slack = 1e-6 * np.maximum(1, whole["count"].to_numpy())
+    divided = whole["zone"].to_numpy()[gap >= -slack]
+    alone = whole[~(gap >= -slack)]
+    left = whole[gap > slack].assign(count=gap[gap > slack])
+    units = [
+        iris.assign(holder=np.where(np.isin(owner, divided), owner, -1)),
+        alone.assign(holder=alone["zone"]),
+        left.assign(holder=left["zone"], zone=REST),
+    ]
+    return pd.concat(units, ignore_index=True)[["zone", "count", "holder"]]
 
 
-def _members(rows: pd.DataFrame, finest: str | None, inside: pd.DataFrame, belongs: pd.DataFrame) -> pd.DataFrame:
-    """`indicator, unit, zone_type, zone_code`: the units each total of one indicator adds up."""
-    known = rows.loc[rows["zone_type"] == finest, "zone_code"]
-    own = inside[inside["unit_code"].isin(known)]
-    above = belongs[(belongs["unit_type"] == finest) & (belongs["zone_type"] != finest)]
-    above = above[_zones(above).isin(_zones(rows))]
-    found = own.merge(above[["unit_code", *ZONE]], on="unit_code")
+def _members(known: pd.Series, units: pd.DataFrame, finest: str | None, places: Places) -> pd.DataFrame:
+    """`zone, unit`: the units that each total of one indicator adds up, in their order; `known`: zones it speaks of."""
+    spoken = np.zeros(len(places.kind), dtype=bool)
+    spoken[known] = True
+    own = units[(units["holder"] >= 0) & spoken[units["holder"]]]
+    own = pd.DataFrame({"unit": own.index, "holder": own["holder"], "itself": own["zone"] == own["holder"]})
+    part, zone = places.above(finest)
+    above = pd.DataFrame({"holder": part, "zone": zone})[spoken[zone]]
     # A commune is a total of its IRIS; one that is a unit is no total of itself.
-    divided = own[own["unit"] != f"{finest} " + own["unit_code"]]
-    divided = divided.rename(columns={"unit_code": "zone_code"}).assign(zone_type=finest)
-    both = pd.concat([found[["unit", *ZONE]], divided[["unit", *ZONE]]], ignore_index=True)
-    return both.assign(indicator=rows["indicator"].iloc[0] if len(rows) else "")
+    divided = own.loc[~own["itself"], ["unit", "holder"]].rename(columns={"holder": "zone"})
+    both = pd.concat([own.merge(above, on="holder")[["unit", "zone"]], divided], ignore_index=True)
+    return both.sort_values(["zone", "unit"], ignore_index=True)
+
+
+def _totals(members: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(`zone, by` of each total, `unit, zone_code` of its members: `zone_code` is its number).
+
+    Totals of one zone over the same members are one total, whoever shows them.
+    """
+    zone, by, unit = (members[name].to_numpy() for name in ("zone", "by", "unit"))
+    starts = np.flatnonzero(np.append(True, (np.diff(zone) != 0) | (np.diff(by) != 0))[: len(zone)])
+    groups = [slice(start, end) for start, end in pairwise([*starts, len(zone)])]
+    first: dict[tuple[int, bytes], slice] = {}
+    for group in groups:
+        first.setdefault((zone[group.start], unit[group].tobytes()), group)
+    chosen = sorted(first.values(), key=lambda group: (zone[group.start], by[group.start]))
+    starts = [group.start for group in chosen]
+    pairs = pd.DataFrame(
+        {
+            "unit": np.concatenate([unit[group] for group in chosen]) if chosen else unit[:0],
+            "zone_code": np.repeat(np.arange(len(chosen)), [group.stop - group.start for group in chosen]),
+        }
+    )
+    return pd.DataFrame({"zone": zone[starts], "by": by[starts]}), pairs

@@ -7,7 +7,7 @@ Output: the public table `values` (docs/architecture.md). Counts are summed, the
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -20,7 +20,7 @@ from diagnostics.catalog import Catalog, Profile
 from diagnostics.catalog.models import Derived, Formula, Indicator, Published, ShareOverThreshold, Term
 from diagnostics.errors import CatalogError
 from diagnostics.indicators.derived import Inputs, derive
-from diagnostics.indicators.disclosure import Shown, withheld_with
+from diagnostics.indicators.disclosure import Places, Shown, withheld_with
 from diagnostics.statistics import comparison, rates, reliability, secrecy
 from diagnostics.statistics.inputs import ROUNDING
 from diagnostics.words import distinct
@@ -447,21 +447,23 @@ def _finish(
         order by indicator_id, rank, period
     """).to_arrow_table()
     sizes = db.sql("select indicator_id::varchar, count(*) from results group by indicator_id order by indicator_id")
-    secondary = _secondary_secrecy(db, computable, rules)
-    blocks, start = [], 0
+    blocks, start = {}, 0
     for name, size in sizes.fetchall():
-        rows = ordered.slice(start, size).combine_chunks()
+        blocks[name] = ordered.slice(start, size).combine_chunks()
         start += size
-        given_up = np.isin(rows["rank"], secondary.get(name, []))
-        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], rules[name], given_up)
+    secondary = _secondary_secrecy(db, computable, rules, blocks, zones["zone_type"].to_numpy(zero_copy_only=False))
+    for name, rows in blocks.items():
+        given_up = np.zeros(len(zones["zone_type"]), dtype=bool)
+        given_up[secondary.get(name, [])] = True
+        said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], rules[name], given_up[rows["rank"]])
         constant = {
             "indicator_id": name.partition(EARLIER)[0],
             "unit": computable[name][0].unit,
             "dataset_ids": ",".join(datasets.get(name, [])),
             "source_version": ";".join(versions[d] for d in datasets.get(name, []) if d in versions),
         }
-        blocks.append(_block(rows, zones, said, constant, computed_at))
-    return pa.concat_tables(blocks) if blocks else VALUES_SCHEMA.empty_table()
+        blocks[name] = _block(rows, zones, said, constant, computed_at)
+    return pa.concat_tables(blocks.values()) if blocks else VALUES_SCHEMA.empty_table()
 
 
 _NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "benchmark"]
@@ -490,7 +492,7 @@ VALUES_SCHEMA = pa.schema(
 def _block(
     rows: pa.Table,
     zones: dict[str, pa.Array],
-    said: pd.DataFrame,
+    said: dict[str, np.ndarray | pa.DictionaryArray],
     constant: dict[str, str],
     computed_at: datetime.datetime,
 ) -> pa.Table:
@@ -500,13 +502,19 @@ def _block(
         if name == "computed_at":
             return pa.repeat(pa.scalar(computed_at, kind), rows.num_rows)
         if name in constant:
-            indices = pa.array(np.zeros(rows.num_rows, dtype=np.int32))
-            return pa.DictionaryArray.from_arrays(indices, pa.array([constant[name]], pa.string()))
+            return _worded(np.zeros(rows.num_rows, dtype=np.int32), [constant[name]])
         if name in zones:
             return zones[name].take(rows["rank"])
         return (pa.array(said[name], from_pandas=True) if name in said else rows[name]).cast(kind)
 
     return pa.table([column(field.name, field.type) for field in VALUES_SCHEMA], schema=VALUES_SCHEMA)
+
+
+def _worded(places: np.ndarray, words: Sequence[str]) -> pa.DictionaryArray:
+    """A column of `words`, from the place of that of each row; the dictionary holds those that are used."""
+    used = np.bincount(places, minlength=len(words)) > 0
+    codes = (np.cumsum(used) - 1).astype(np.int32)[places]
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(np.array(words, dtype=object)[used], pa.string()))
 
 
 def _datasets(db: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
@@ -550,9 +558,16 @@ def _rules(
 
 
 def _secondary_secrecy(
-    db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[Indicator, Formula]], rules: dict[str, str]
+    db: duckdb.DuckDBPyConnection,
+    computable: dict[str, tuple[Indicator, Formula]],
+    rules: dict[str, str],
+    rows_of: Mapping[str, pa.Table],
+    kinds: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """indicator -> the ranks of the zones that it must not show, so that nothing gives a masked count away."""
+    """indicator -> the ranks of the zones that it must not show, so that nothing gives a masked count away.
+
+    `rows_of`: the rows of each indicator; `kinds`: the type of the zone of each rank.
+    """
     counts = {
         (name, role): {(t.variable, t.period): t.coefficient for t in formula.roles()[role]}
         for name, (_, formula) in computable.items()
@@ -569,26 +584,20 @@ def _secondary_secrecy(
         if not (bears & set(terms) or (name in ruled and role == "denominator")):
             continue
         column = "denominator" if COUNTS[computable[name][1].kind].index(role) else "numerator"
-        rows = db.sql(
-            "select zone_type, zone_code, numerator, denominator, value, coverage, secret "
-            "from results join zones using (zone) where indicator_id = $name",
-            params={"name": name},
-        ).df()
+        rows = rows_of[name].select(["rank", *_NUMBERS]).to_pandas()
         masked, _ = _secrecy(rows, computable[name][0], rules[name])
         own = name in ruled and column == "numerator"
-        covered = rows["coverage"] >= PUBLISHABLE_COVERAGE
+        covered = (rows["coverage"] >= PUBLISHABLE_COVERAGE).to_numpy()
         # The sum of the members that a producer's secret leaves is no secret: it is not shown, that is all.
-        rows = rows[["zone_type", "zone_code"]].assign(
-            count=rows[column], masked=masked & covered & own, published=covered & ~masked
-        )
-        shown.append(Shown(name, terms, own, rows))
+        counted = {"zone": rows["rank"], "count": rows[column]}
+        flags = {"masked": masked & covered & own, "published": covered & ~masked}
+        shown.append(Shown(name, terms, own, pd.DataFrame(counted | flags)))
     belongs = db.sql("""
-        select c.zone_type as unit_type, c.zone_code as unit_code, p.zone_type, p.zone_code
-        from (from belongs union all from iris_of) b join zones c using (zone) join zones p on p.zone = b.parent
+        select c.rank as unit, p.rank as zone
+        from (from belongs union all from iris_of) b join ranked c using (zone) join ranked p on p.zone = b.parent
         where c.zone_type in ('commune', 'departement') or p.zone_type = 'commune'
-    """).df()
-    places = pd.MultiIndex.from_frame(db.sql("select zone_type, zone_code from ranked order by rank").df())
-    return {name: places.get_indexer(zones) for name, zones in withheld_with(shown, belongs).items()}
+    """).fetchnumpy()
+    return withheld_with(shown, Places(kinds, belongs["unit"], belongs["zone"]))
 
 
 def _derived(
@@ -673,7 +682,7 @@ def _said_of_derived(rows: pd.DataFrame, indicator: Indicator) -> pd.DataFrame:
 
 def _said_of(
     rows: pd.DataFrame, indicator: Indicator, formula: Formula, rule: str, given_up: np.ndarray
-) -> pd.DataFrame:
+) -> dict[str, np.ndarray | pa.DictionaryArray]:
     """What may be said of one indicator's rows: the figure or its absence, interval, reliability, comparison.
 
     `rule`: that of `secrecy.RULES` which bears on the count; `given_up`: rows not to be shown by it, or to protect
@@ -687,28 +696,33 @@ def _said_of(
     low, high = bounds(indicator, formula)
     impossible = ~withheld & ((rows["value"] < low - ROUNDING) | (rows["value"] > high * (1 + ROUNDING))).to_numpy()
     withheld = withheld | impossible
-    said = rows[["numerator", "denominator", "value"]].copy()
-    said.loc[withheld] = np.nan
+    said = {name: np.where(withheld, np.nan, rows[name]) for name in ("numerator", "denominator", "value")}
     note = f"; {indicator.method_note}" if indicator.method_note else ""
-    method = formula.kind + note
-    said["ci_low"] = said["ci_high"] = np.nan
-    said["method"] = method
+    words = [formula.kind + note]
+    method = np.zeros(len(rows), dtype=int)
+    said["ci_low"] = said["ci_high"] = np.full(len(rows), np.nan)
     if indicator.interval != "none":
         interval = getattr(rates, indicator.interval)(
             said["numerator"], said["denominator"], multiplier=getattr(formula, "multiplier", 1.0)
         )
-        said["ci_low"], said["ci_high"] = interval["ci_low"], interval["ci_high"]
-        said["method"] = (formula.kind + "; " + interval["method"] + note).where(interval["ci_low"].notna(), method)
-    said["method"] = said["method"].where(~given_up, method + "; secret secondaire : protège un autre effectif")
-    said.loc[impossible, "method"] = [f"{method}; {REFUSED} {found}" for found in _found(rows.loc[impossible])]
-    said["reliability"] = np.select(
-        [masked, (rows["coverage"] < 1 - 1e-9).to_numpy() | impossible, unstable],
-        ["masked", "incomplete", "unstable"],
-        default="ok" if indicator.nature == "observed" else indicator.nature,
+        said["ci_low"], said["ci_high"] = interval["ci_low"].to_numpy(), interval["ci_high"].to_numpy()
+        place, names = pd.factorize(interval["method"])
+        method = np.where(np.isnan(said["ci_low"]), method, len(words) + place)
+        words += [f"{formula.kind}; {name}{note}" for name in names]
+    method[given_up] = len(words)
+    method[impossible] = len(words) + 1 + np.arange(impossible.sum())
+    words.append(f"{words[0]}; secret secondaire : protège un autre effectif")
+    words += [f"{words[0]}; {REFUSED} {found}" for found in _found(rows.loc[impossible])]
+    said["method"] = _worded(method, words)
+    reliable = np.select(
+        [masked, (rows["coverage"] < 1 - 1e-9).to_numpy() | impossible, unstable], [0, 1, 2], default=3
     )
-    said["comparison"] = comparison.compare(
-        said["value"], said["ci_low"], said["ci_high"], rows["benchmark"], indicator.direction
+    plain = "ok" if indicator.nature == "observed" else indicator.nature
+    said["reliability"] = _worded(reliable, ["masked", "incomplete", "unstable", plain])
+    verdict, verdicts = pd.factorize(
+        comparison.compare(said["value"], said["ci_low"], said["ci_high"], rows["benchmark"], indicator.direction)
     )
+    said["comparison"] = _worded(verdict, verdicts)
     return said
 
 
