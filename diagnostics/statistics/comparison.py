@@ -17,6 +17,7 @@ from diagnostics.statistics.inputs import check_confidence, columns, refuse, ref
 SERIES = 5
 """Vintages of a published series under which its trend is not tested."""
 DIRECTIONS = ("higher_is_worse", "higher_is_better", "neutral")
+VERDICTS = np.array(["not_compared", "worse", "better", "similar"], dtype=object)
 
 
 def compare(value, ci_low, ci_high, benchmark, direction, *, p_adjusted=None, alpha: float = 0.05) -> np.ndarray:
@@ -28,7 +29,7 @@ def compare(value, ci_low, ci_high, benchmark, direction, *, p_adjusted=None, al
     """
     index, (centre, low, high, target) = columns(value=value, ci_low=ci_low, ci_high=ci_high, benchmark=benchmark)
     refuse(low > high, index, lambda i: f"intervalle renversé [{low[i]:g} ; {high[i]:g}].")
-    sense = _directions(direction, len(index))
+    sense = _directions(direction)
     above, below = low > target, high < target
     if p_adjusted is not None:
         _, (_, p_value) = columns(value=value, p_adjusted=p_adjusted)
@@ -37,7 +38,7 @@ def compare(value, ci_low, ci_high, benchmark, direction, *, p_adjusted=None, al
     worse = np.where(sense == "higher_is_worse", above, below)
     better = np.where(sense == "higher_is_worse", below, above)
     unknown = np.isnan(centre) | np.isnan(low) | np.isnan(high) | np.isnan(target) | (sense == "neutral")
-    return np.select([unknown, worse, better], ["not_compared", "worse", "better"], "similar").astype(object)
+    return VERDICTS[np.select([unknown, worse, better], [0, 1, 2], 3)]
 
 
 def proportion_test(numerator, denominator, benchmark) -> np.ndarray:
@@ -179,7 +180,7 @@ def trend_marker(change, direction) -> np.ndarray:
     A neutral indicator moves without being better or worse for it: `not_tested`.
     """
     moved = np.asarray(change, dtype=object)
-    sense = _directions(direction, len(moved))
+    sense = _directions(direction)
     good = np.where(sense == "higher_is_worse", "falling", "rising")
     marker = np.where(np.isin(moved, ["rising", "falling"]), np.where(moved == good, "improving", "worsening"), moved)
     return np.where(sense == "neutral", "not_tested", marker).astype(object)
@@ -193,7 +194,7 @@ def rank_within(value, ci_low, ci_high, direction: str) -> pd.DataFrame:
     `neutral` rank 1 is the highest value. Rows without value are not ranked; without interval the value stands alone.
     """
     index, (centre, low, high) = columns(value=value, ci_low=ci_low, ci_high=ci_high)
-    sign = 1.0 if _directions(direction, 1)[0] == "higher_is_worse" else -1.0
+    sign = 1.0 if _directions(direction) == "higher_is_worse" else -1.0
     low, high = np.where(np.isnan(low), centre, low), np.where(np.isnan(high), centre, high)
     low, high = (sign * low, sign * high) if sign > 0 else (sign * high, sign * low)
     known = ~np.isnan(centre)
@@ -254,9 +255,10 @@ def similar_territories(
     )
 
 
-def _directions(direction, size: int) -> np.ndarray:
-    sense = np.broadcast_to(np.asarray(direction, dtype=object), (size,))
-    unknown = sorted(set(map(str, pd.unique(sense))) - set(DIRECTIONS))
+def _directions(direction) -> np.ndarray:
+    """One word, or one per row, held to be known."""
+    sense = np.asarray(direction, dtype=object)
+    unknown = sorted(set(map(str, pd.unique(sense.ravel()))) - set(DIRECTIONS))
     if unknown:
         raise StatisticsError(f"Sens inconnu : {', '.join(unknown)}. Mots admis : {', '.join(DIRECTIONS)}.")
     return sense
