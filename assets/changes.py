@@ -3,14 +3,14 @@
 import datetime
 
 import dagster as dg
-import pandas as pd
 
 from assets.shared import GROUP_FOLLOW_UP, territory_asset
 from diagnostics import changes, french
 from diagnostics.catalog import Territory
-from diagnostics.changes.history import ZONE_TYPES, FileUsed, Refused
+from diagnostics.changes.history import COLUMNS, ZONE_TYPES, FileUsed, Refused
 from diagnostics.sources.fetch import raw_folder, raw_name
 from diagnostics.sources.refusals import refusals
+from diagnostics.sql import query
 from diagnostics.storage import on_disk, replacing
 from diagnostics.workshop import Workshop
 
@@ -39,7 +39,10 @@ def keep_and_compare(workshop: Workshop, territory: Territory) -> tuple[dict[str
     copy = changes.take(
         territory.id,
         territory.name,
-        pd.read_parquet(on_disk(workshop.storage.values), filters=[("zone_type", "in", list(ZONE_TYPES))]),
+        query(
+            f"select {', '.join(COLUMNS)} from read_parquet(?) where zone_type in {ZONE_TYPES}",
+            [str(on_disk(workshop.storage.values))],
+        ),
         workshop.read_membership(),
         workshop.read_zones(),
         date=today,

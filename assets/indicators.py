@@ -27,6 +27,7 @@ from diagnostics.indicators import (
     write_values,
 )
 from diagnostics.products.dictionary import VALUES
+from diagnostics.sql import query
 from diagnostics.storage import on_disk
 from diagnostics.workshop import PROFILES, Workshop
 
@@ -53,7 +54,10 @@ def indicator_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         workshop: Workshop = context.resources.workshop
         made = refresh_values(workshop)
         stamp = workshop.record("values")
-        france = pd.read_parquet(on_disk(workshop.storage.values), filters=[("zone_type", "==", "france")])
+        france = query(
+            "select * from read_parquet(?) where zone_type = 'france' order by indicator_id, period desc",
+            [str(on_disk(workshop.storage.values))],
+        )
         return dg.MaterializeResult(
             metadata={
                 **table_metadata(france, VALUES, preview=40),

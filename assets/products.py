@@ -10,6 +10,7 @@ from diagnostics.products.database import connect, write_database
 from diagnostics.products.extract import values_of
 from diagnostics.products.layers import write_layers
 from diagnostics.products.package import LAYERS, VALUES, write_package
+from diagnostics.sql import frame_of
 from diagnostics.storage import write_parquet
 from diagnostics.workshop import Workshop
 
@@ -33,10 +34,12 @@ def database_assets() -> list[dg.AssetsDefinition]:
         workshop.announce("Base DuckDB")
         path = write_database(workshop)
         with connect(workshop.storage) as db:
-            tables = db.sql(
-                "select table_name, estimated_size as rows, comment from duckdb_tables() union all "
-                "select view_name, null, comment from duckdb_views() where not internal order by 1"
-            ).df()
+            tables = frame_of(
+                db.sql(
+                    "select table_name, estimated_size as rows, comment from duckdb_tables() union all "
+                    "select view_name, null, comment from duckdb_views() where not internal order by 1"
+                )
+            )
         stamp = workshop.record("database")
         return dg.MaterializeResult(
             metadata={

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from html import escape
 
 import dagster as dg
-import duckdb
 import pandas as pd
 
 from assets.maps import COVER, INDEX
@@ -20,6 +19,7 @@ from diagnostics.reporting.html import members_range
 from diagnostics.reporting.model import Figure, Report
 from diagnostics.reporting.patterns import PatternTables
 from diagnostics.reporting.place import Place
+from diagnostics.sql import query
 from diagnostics.statistics.deprivation import population_classes
 from diagnostics.statistics.vigilance import points_of_vigilance
 from diagnostics.storage import on_disk, write_parquet
@@ -138,56 +138,54 @@ def points(workshop: Workshop, territory: Territory, reading: Reading, around: A
 
 def read_communes(workshop: Workshop) -> pd.DataFrame:
     """Deprivation score and population of every commune of France, by code."""
-    with duckdb.connect() as db:
-        rows = db.execute(
-            """
-            select zone_code, indicator_id, arg_max(value, period) as value from read_parquet(?)
-            where zone_type = 'commune' and indicator_id in ('fdep_score', 'pop_municipal') group by all
-            """,
-            [str(on_disk(workshop.storage.values))],
-        ).df()
+    rows = query(
+        """
+        select zone_code, indicator_id, arg_max(value, period) as value from read_parquet(?)
+        where zone_type = 'commune' and indicator_id in ('fdep_score', 'pop_municipal') group by all
+        """,
+        [str(on_disk(workshop.storage.values))],
+    )
     table = rows.pivot(index="zone_code", columns="indicator_id", values="value")
     return table.reindex(columns=["fdep_score", "pop_municipal"])
 
 
 def read_large_communes(workshop: Workshop, besides: Sequence[str]) -> pd.DataFrame:
     """The rows of the communes that a CLS of one commune is ranked among."""
-    with duckdb.connect() as db:
-        return db.execute(
-            """
-            select v.* from read_parquet($path) v semi join (
-                select zone_code from read_parquet($path)
-                where indicator_id = 'pop_municipal' and zone_type = 'commune'
-                group by zone_code having arg_max(value, period) >= $size
-            ) using (zone_code)
-            where zone_type = 'commune' and not list_contains($besides, zone_code)
-            """,
-            {"path": str(on_disk(workshop.storage.values)), "size": PEER_POPULATION, "besides": list(besides)},
-        ).df()
+    return query(
+        """
+        select v.* exclude (file_row_number) from read_parquet($path, file_row_number = true) v semi join (
+            select zone_code from read_parquet($path)
+            where indicator_id = 'pop_municipal' and zone_type = 'commune'
+            group by zone_code having arg_max(value, period) >= $size
+        ) using (zone_code)
+        where zone_type = 'commune' and not list_contains($besides, zone_code)
+        order by file_row_number
+        """,
+        {"path": str(on_disk(workshop.storage.values)), "size": PEER_POPULATION, "besides": list(besides)},
+    )
 
 
 def read_values(workshop: Workshop, territory: Territory, membership: pd.DataFrame) -> pd.DataFrame:
     """The rows of the public table that concern the CLS: its communes and IRIS, and every zone above the commune."""
-    with duckdb.connect() as db:
-        db.register("membership", membership)
-        return db.execute(
-            """
-            with inside as (
-                select child_code as code from membership
-                where child_type = 'commune' and parent_type = 'cls' and parent_code = $territory
-            ), iris as (
-                select child_code as code from membership
-                where child_type = 'iris' and parent_type = 'commune' and parent_code in (select code from inside)
-            )
-            select * exclude (file_row_number) from read_parquet($path, file_row_number = true)
-            where zone_type in ('epci', 'petr', 'cls', 'departement', 'region', 'france')
-               or (zone_type = 'commune' and zone_code in (select code from inside))
-               or (zone_type = 'iris' and zone_code in (select code from iris))
-            -- The engine gives back rows in the order that its threads end; sources are numbered as they are met.
-            order by file_row_number
-            """,
-            {"territory": territory.id, "path": str(on_disk(workshop.storage.values))},
-        ).df()
+    return query(
+        """
+        with inside as (
+            select child_code as code from membership
+            where child_type = 'commune' and parent_type = 'cls' and parent_code = $territory
+        ), iris as (
+            select child_code as code from membership
+            where child_type = 'iris' and parent_type = 'commune' and parent_code in (select code from inside)
+        )
+        select * exclude (file_row_number) from read_parquet($path, file_row_number = true)
+        where zone_type in ('epci', 'petr', 'cls', 'departement', 'region', 'france')
+           or (zone_type = 'commune' and zone_code in (select code from inside))
+           or (zone_type = 'iris' and zone_code in (select code from iris))
+        -- The engine gives back rows in the order that its threads end; sources are numbered as they are met.
+        order by file_row_number
+        """,
+        {"territory": territory.id, "path": str(on_disk(workshop.storage.values))},
+        membership=membership,
+    )
 
 
 def cover_svg(path, territory: Territory) -> str:

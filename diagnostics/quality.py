@@ -407,17 +407,13 @@ def _by_zone(
     o = observations
     kept = o[o["variable"].eq(variable) & o["period"].eq(period) & o["geo_type"].eq(geo_type) & o["status"].eq("ok")]
     # Files that give Paris, Lyon and Marseille both whole and by arrondissement would count them twice.
-    districts = kept["geo_code"].map(_city_of)
-    kept = kept[~districts.isin(set(kept["geo_code"]))]
+    code = kept["geo_code"]
+    told_whole = tuple(prefix for city, prefix in DISTRICTS.items() if code.eq(city).any())
+    kept = kept[~code.str.startswith(told_whole)]
     code = kept["geo_code"]
     overseas = code.str.startswith(("97", "98"))
     zone = code.str[:2].where(~overseas, code.str[:3]) if level == "departement" else pd.Series("FR", index=kept.index)
     return kept["value"].groupby(zone).agg(statistic)
-
-
-def _city_of(code: str) -> str | None:
-    """The commune of a municipal arrondissement; None for any other code."""
-    return next((city for city, prefix in DISTRICTS.items() if code.startswith(prefix) and code != city), None)
 
 
 def _years(first: str, last: str) -> int:
