@@ -10,7 +10,7 @@ from upath import UPath
 
 from assets.shared import GROUP_MAPS, Picture, territory_asset
 from diagnostics.cartography import save
-from diagnostics.cartography.atlas import Land, atlas
+from diagnostics.cartography.atlas import Land, atlas, is_classed_on_france
 from diagnostics.cartography.kept import ground_digest, sheet_digests
 from diagnostics.cartography.maps import locator
 from diagnostics.catalog import Territory
@@ -46,7 +46,9 @@ def draw(workshop: Workshop, territory: Territory) -> tuple[dict[str, object], s
     """The maps of one territory; those that would be made from the same things again stay. See `for_each_territory`."""
     folder = workshop.storage.territory(territory.id) / "maps"
     catalog, land = workshop.catalog, read_land(workshop, territory)
-    values, reference = read_values(workshop, land), read_reference_values(workshop)
+    cards = [catalog.indicators[i] for i in territory.indicator_ids()]
+    values = read_values(workshop, land, [card.id for card in cards])
+    reference = read_reference_values(workshop, [card.id for card in cards if is_classed_on_france(card)])
     ground = ground_digest(land, code_digest("cartography"))
     wanted = {COVER: ground} | sheet_digests(land, catalog, values, reference, ground)
     former, words = read_words(folder / MADE_FROM), read_words(folder / INDEX)
@@ -111,31 +113,42 @@ def read_land(workshop: Workshop, territory: Territory) -> Land:
     )
 
 
-def read_values(workshop: Workshop, land: Land) -> pd.DataFrame:
-    """The rows of the public table that a map of this CLS can need: its zones, those around, its benchmarks."""
+def read_values(workshop: Workshop, land: Land, indicator_ids: list[str]) -> pd.DataFrame:
+    """The rows of the public table that maps of these indicators can need: zones of the CLS, around, benchmarks."""
     with duckdb.connect() as db:
         db.register("wanted", pd.DataFrame(land.zones_of_interest, columns=["zone_type", "zone_code"]))
         return db.execute(
-            "select v.* exclude (file_row_number) from read_parquet(?, file_row_number = true) v "
-            "semi join wanted using (zone_type, zone_code) order by file_row_number",
-            [str(on_disk(workshop.storage.values))],
+            "select v.* exclude (file_row_number) from read_parquet($path, file_row_number = true) v "
+            "semi join wanted using (zone_type, zone_code) where list_contains($ids, indicator_id) "
+            "order by file_row_number",
+            {"path": str(on_disk(workshop.storage.values)), "ids": indicator_ids},
         ).df()
 
 
-def read_reference_values(workshop: Workshop) -> pd.DataFrame:
-    """Every commune of France, latest period: what class bounds are computed from."""
+def read_reference_values(workshop: Workshop, indicator_ids: list[str]) -> pd.DataFrame:
+    """Every commune of France, latest period, for these indicators: what class bounds are computed from."""
     with duckdb.connect() as db:
         return db.execute(
             """
             with latest as (
                 select indicator_id, zone_code, arg_max(value, period) as value
-                from read_parquet($path) where zone_type = 'commune' and value is not null
+                from read_parquet($path)
+                where zone_type = 'commune' and value is not null and list_contains($ids, indicator_id)
                 group by indicator_id, zone_code
+            ),
+            people as (
+                select zone_code, arg_max(value, period) as population
+                from read_parquet($path)
+                where zone_type = 'commune' and value is not null and indicator_id = $population
+                group by zone_code
             )
-            select l.indicator_id, l.value, p.value as population
-            from latest l join latest p on p.zone_code = l.zone_code and p.indicator_id = $population
+            select indicator_id, value, population from latest join people using (zone_code)
             """,
-            {"path": str(on_disk(workshop.storage.values)), "population": REFERENCE_POPULATION},
+            {
+                "path": str(on_disk(workshop.storage.values)),
+                "ids": indicator_ids,
+                "population": REFERENCE_POPULATION,
+            },
         ).df()
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from assets.maps import INDEX, forget_others, read_land, read_reference_values, write_words
 from assets.shared import GROUP_INDICATORS, GROUP_MAPS, Picture, asset, table, territory_asset
 from diagnostics.cartography import save
-from diagnostics.cartography.atlas import Land
+from diagnostics.cartography.atlas import Land, is_classed_on_france
 from diagnostics.cartography.patterns import concentration_sheets, smoothed_sheets, type_sheets
 from diagnostics.catalog import Territory
 from diagnostics.geography.boundaries import read_boundaries
@@ -154,10 +154,9 @@ def sheets(workshop: Workshop, land: Land, values: pd.DataFrame, found: Concentr
     yield from type_sheets(
         land, catalog, values, zones=types.zones, classes=types.classes, profile=types.profile, produced_on=today
     )
-    reference = read_reference_values(workshop)
-    yield from smoothed_sheets(
-        land, catalog, values, smoothed_of(workshop, land, values, area), reference=reference, produced_on=today
-    )
+    series = smoothed_of(workshop, land, values, area)
+    reference = read_reference_values(workshop, [i for i in series if is_classed_on_france(catalog.indicators[i])])
+    yield from smoothed_sheets(land, catalog, values, series, reference=reference, produced_on=today)
 
 
 def smoothed_of(workshop: Workshop, land: Land, values: pd.DataFrame, area: set[str]) -> dict[str, pd.Series]:

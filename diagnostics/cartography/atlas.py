@@ -87,8 +87,8 @@ class Land:
         for level in LEVELS:
             links = membership[(membership["child_type"] == "commune") & (membership["parent_type"] == level)]
             near[level] = near["code"].map(links.drop_duplicates("child_code").set_index("child_code")["parent_code"])
-        names = {(r.zone_type, r.zone_code): r.zone_name for r in zones.itertuples()}
-        return cls(territory, near.reset_index(drop=True), names)
+        keys = zip(zones["zone_type"], zones["zone_code"], strict=True)
+        return cls(territory, near.reset_index(drop=True), dict(zip(keys, zones["zone_name"], strict=True)))
 
     @property
     def is_one_commune(self) -> bool:
@@ -182,9 +182,9 @@ def atlas(
     """One sheet for each indicator of the CLS's axes that has something to draw.
 
     `values`: rows of the public table for the zones around; `reference`: every commune of France
-    (`indicator_id, value, population`), from which class bounds are computed once for all territories.
+    (`indicator_id, value, population`) for the indicators that `is_classed_on_france`.
     """
-    latest = values.sort_values("period").drop_duplicates(["indicator_id", "zone_type", "zone_code"], keep="last")
+    latest = latest_of(values)
     by_indicator = dict(tuple(latest.groupby("indicator_id")))
     national = dict(tuple(reference.groupby("indicator_id")))
     for indicator_id in land.territory.indicator_ids():
@@ -206,6 +206,11 @@ def atlas(
         yield Sheet(indicator_id, figure, alternative_text(spec, zones))
 
 
+def latest_of(values: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the latest period of each indicator and zone."""
+    return values.sort_values("period").drop_duplicates(["indicator_id", "zone_type", "zone_code"], keep="last")
+
+
 def _zones(land: Land, rows: pd.DataFrame) -> tuple[str, gpd.GeoDataFrame]:
     """The zones to draw with their values: communes when any is known, else EPCI (with those around, to compare)."""
     for level, ground in (("commune", land.shown), ("epci", land.epci_around)):
@@ -225,6 +230,24 @@ def status_of(reliability: str) -> str:
     return STATUS.get(reliability, "ok")
 
 
+def is_classed_on_france(indicator: Indicator) -> bool:
+    """Whether the bounds of its classes are computed from every commune of France: its card gives none."""
+    return indicator.map == "choropleth" and not indicator.classification.breaks
+
+
+def bounds_over_france(indicator: Indicator, rows: pd.DataFrame, national: pd.DataFrame) -> tuple[float, ...]:
+    """The bounds of its classes, the same for every territory. Its rows of the frames of `atlas`."""
+    return class_breaks(
+        national["value"], national["population"], method=indicator.classification.method,
+        count=indicator.classification.classes, decimals=indicator.decimals, benchmark=_of_france(rows),
+    )  # fmt: skip
+
+
+def _of_france(rows: pd.DataFrame) -> float | None:
+    found = rows.loc[rows["zone_type"] == "france", "value"]
+    return float(found.iloc[0]) if len(found) and pd.notna(found.iloc[0]) else None
+
+
 def spec_of(
     land: Land,
     catalog: Catalog,
@@ -239,15 +262,9 @@ def spec_of(
     first = drawn.iloc[0]
     datasets = first["dataset_ids"].split(",")
     sources = [catalog.sources[d] for d in datasets]
-    france = rows.loc[rows["zone_type"] == "france", "value"]
-    benchmark = float(france.iloc[0]) if len(france) and pd.notna(france.iloc[0]) else None
-    method = indicator.classification.method
-    breaks = tuple(indicator.classification.breaks) if indicator.classification.breaks else None
-    if breaks is None and national is not None and indicator.map == "choropleth" and level == "commune":
-        breaks = class_breaks(
-            national["value"], national["population"], method=method, count=indicator.classification.classes,
-            decimals=indicator.decimals, benchmark=benchmark,
-        )  # fmt: skip
+    breaks = tuple(indicator.classification.breaks or ()) or None
+    if level == "commune" and national is not None and is_classed_on_france(indicator):
+        breaks = bounds_over_france(indicator, rows, national)
     snapshot = (drawn["reliability"] == "snapshot").any()
     notes = [indicator.reserve]
     if snapshot:
@@ -259,7 +276,7 @@ def spec_of(
         decimals=indicator.decimals,
         theme=catalog.theme_of[indicator.id].palette,
         direction=indicator.direction,
-        classification=method,
+        classification=indicator.classification.method,
         breaks=breaks,
         source=french.listing(_each_once(re.sub(r"^Sources?\s*:\s*", "", s.citation) for s in sources)),
         vintage=french.listing(_each_once(re.findall(r"(?<=[@,])([^#;,]+)(?=[#,])", first["source_version"]))),
@@ -268,7 +285,7 @@ def spec_of(
         produced_on=produced_on,
         reserve=" ".join(n for n in notes if n) or None,
         class_count=indicator.classification.classes,
-        benchmark=benchmark,
+        benchmark=_of_france(rows),
         zone_noun="communes" if level == "commune" else NEIGHBOURING_EPCI,
     )
 

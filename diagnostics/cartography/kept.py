@@ -7,7 +7,7 @@ import json
 
 import pandas as pd
 
-from diagnostics.cartography.atlas import LEVELS, Land
+from diagnostics.cartography.atlas import LEVELS, Land, bounds_over_france, latest_of
 from diagnostics.catalog import Catalog
 
 NOT_SHOWN = ["computed_at"]
@@ -30,25 +30,27 @@ def ground_digest(land: Land, code: str) -> str:
 def sheet_digests(
     land: Land, catalog: Catalog, values: pd.DataFrame, reference: pd.DataFrame, ground: str
 ) -> dict[str, str]:
-    """indicator -> digest of what its sheet is made from: its rows, the figures of France that give its classes, its
-    cards, its ground. Frames as for `atlas`, in any order of rows."""
+    """indicator -> digest of what its sheet is made from: its rows, the bounds of its classes over France, its cards,
+    its ground. Frames as for `atlas`, in any order of rows."""
     key = ["zone_type", "zone_code", "period"]
     rows_of = dict(tuple(values.drop(columns=NOT_SHOWN).sort_values(key).groupby("indicator_id", observed=True)))
-    nation = dict(tuple(reference.sort_values(["value", "population"]).groupby("indicator_id", observed=True)))
+    latest = dict(tuple(latest_of(values).groupby("indicator_id", observed=True)))
+    nation = dict(tuple(reference.groupby("indicator_id", observed=True)))
     found = {}
     for name in land.territory.indicator_ids():
         if (rows := rows_of.get(name)) is None:
             continue
+        indicator = catalog.indicators[name]
         sources = [
             catalog.sources[d] for d in sorted({d for ids in rows["dataset_ids"].unique() for d in ids.split(",")})
         ]
         found[name] = _digest(
             ground,
-            catalog.indicators[name].model_dump(mode="json"),
+            indicator.model_dump(mode="json"),
             catalog.theme_of[name].palette,
             [[source.citation, source.licence] for source in sources],
             rows.to_csv(index=False),
-            nation[name][["value", "population"]].to_numpy(dtype=float).tobytes() if name in nation else b"",
+            bounds_over_france(indicator, latest[name], nation[name]) if name in nation else None,
         )
     return found
 
