@@ -176,13 +176,17 @@ def _conditional(
 
 def _distinct(size: int, count: int, draws: int, generator: np.random.Generator) -> np.ndarray:
     """`draws` rows of `count` different positions under `size`, in random order."""
-    drawn = np.empty((draws, count), dtype=np.int32)
+    drawn = np.empty((count, draws), dtype=np.int32)
     for column in range(count):
+        drawn[column] = generator.integers(0, size, draws)
         left = np.arange(draws)
         while len(left):
-            drawn[left, column] = generator.integers(0, size, len(left))
-            left = left[(drawn[left, :column] == drawn[left, column, None]).any(axis=1)]
-    return drawn
+            twice = np.zeros(len(left), dtype=bool)
+            for before in drawn[:column]:
+                twice |= before[left] == drawn[column, left]
+            left = left[twice]
+            drawn[column, left] = generator.integers(0, size, len(left))
+    return drawn.T
 
 
 def _prepared(values: pd.Series, near: Neighbours):
