@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from diagnostics.storage import PROJECT_ROOT, on_disk, replacing
 from diagnostics.workshop import Workshop
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, Definitions
 
 Announce = Callable[[str], None]
 Key = tuple[str, str]
@@ -58,20 +59,20 @@ def run(workshop: Workshop, territory_ids: Sequence[str]) -> list[str]:
 
     Raises the DiagnosticError of the step that failed; products of former runs stay as they were.
     """
-    made: list[str] = []
+    made, jobs = [], Jobs(workshop)
     if figures := _above_the_database(workshop):
-        _materialize(workshop, figures)
+        jobs.materialize(figures)
         made += ["/".join(key) for key in figures]
         # A new file may have moved what depends on it: the second look finds nothing unless it did.
         if follow_up := _above_the_database(workshop):
-            _materialize(workshop, follow_up)
+            jobs.materialize(follow_up)
     for territory_id in territory_ids:
         if deliverables := stale_deliverables(workshop, territory_id):
-            _materialize(workshop, deliverables, territory_id)
+            jobs.materialize(deliverables, territory_id)
             made += [f"{'/'.join(key)}[{territory_id}]" for key in deliverables]
     if not workshop.is_current("database"):
         # Last, because it also holds the concentrations found for each territory.
-        _materialize(workshop, [DATABASE])
+        jobs.materialize([DATABASE])
         made.append("/".join(DATABASE))
     return made
 
@@ -80,31 +81,42 @@ def _above_the_database(workshop: Workshop) -> list[Key]:
     return [key for key in stale_assets(workshop) if key != DATABASE]
 
 
-def _materialize(workshop: Workshop, keys: Sequence[Key], partition: str | None = None) -> None:
-    import dagster as dg  # noqa: PLC0415
+class Jobs:
+    """The jobs of the code location on one workshop. They are built for the first run, and serve the next ones."""
 
-    os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
-    with dg.DagsterInstance.get() as instance:
-        execute(workshop, keys, instance, partition)
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
 
+    @cached_property
+    def _definitions(self) -> Definitions:
+        from pipelines.definitions import build_definitions  # noqa: PLC0415
 
-def execute(workshop: Workshop, keys: Sequence[Key], instance: DagsterInstance, partition: str | None = None) -> None:
-    """One run of these assets and of their checks, by the job that the interface lists them under.
+        return build_definitions(workshop=self._workshop)
 
-    Raises the error of the step that failed.
-    """
-    import dagster as dg  # noqa: PLC0415
+    def materialize(self, keys: Sequence[Key], partition: str | None = None) -> None:
+        """`execute` in the history of the installation."""
+        import dagster as dg  # noqa: PLC0415
 
-    from pipelines.definitions import build_definitions  # noqa: PLC0415
-    from pipelines.jobs import DELIVERABLES, FIGURES  # noqa: PLC0415
+        os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
+        with dg.DagsterInstance.get() as instance:
+            self.execute(keys, instance, partition)
 
-    build_definitions(workshop=workshop).resolve_job_def(DELIVERABLES if partition else FIGURES).execute_in_process(
-        asset_selection=[dg.AssetKey(list(key)) for key in keys],
-        partition_key=partition,
-        run_config=QUIET,
-        instance=instance,
-        raise_on_error=True,
-    )
+    def execute(self, keys: Sequence[Key], instance: DagsterInstance, partition: str | None = None) -> None:
+        """One run of these assets and of their checks, by the job that the interface lists them under.
+
+        Raises the error of the step that failed.
+        """
+        import dagster as dg  # noqa: PLC0415
+
+        from pipelines.jobs import DELIVERABLES, FIGURES  # noqa: PLC0415
+
+        self._definitions.resolve_job_def(DELIVERABLES if partition else FIGURES).execute_in_process(
+            asset_selection=[dg.AssetKey(list(key)) for key in keys],
+            partition_key=partition,
+            run_config=QUIET,
+            instance=instance,
+            raise_on_error=True,
+        )
 
 
 def bring_geography(workshop: Workshop) -> None:
@@ -112,7 +124,7 @@ def bring_geography(workshop: Workshop) -> None:
     if workshop.is_current("reference"):
         return
     tables = [d for d in workshop.sources if any(x.table for x in workshop.distributions(d))]
-    _materialize(workshop, [*((stage, d) for stage in ("raw", "observations") for d in tables), REFERENCE])
+    Jobs(workshop).materialize([*((stage, d) for stage in ("raw", "observations") for d in tables), REFERENCE])
 
 
 def write_snapshot(announce: Announce) -> tuple[Path, int]:

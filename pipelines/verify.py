@@ -12,7 +12,7 @@ from diagnostics.products.package import read_package
 from diagnostics.products.verify import code_differences, figure_differences, input_differences
 from diagnostics.storage import Storage
 from diagnostics.workshop import Workshop
-from pipelines.run import DATABASE, Announce, execute, stale_assets, stale_deliverables, workshop_for
+from pipelines.run import DATABASE, Announce, Jobs, stale_assets, stale_deliverables, workshop_for
 
 NOT_COMPARED = ("package", "changes")
 """Deliverables that hold no figure of their own."""
@@ -61,6 +61,7 @@ def _make(workshop: Workshop, territory_id: str) -> None:
     # Nothing is there yet: what is stale is everything, in the order of the flow.
     figures = [key for key in stale_assets(workshop) if key[0] != "raw" and key != DATABASE]
     deliverables = [key for key in stale_deliverables(workshop, territory_id) if key[1] not in NOT_COMPARED]
+    jobs = Jobs(workshop)
     with DagsterInstance.ephemeral() as instance:
-        execute(workshop, figures, instance)
-        execute(workshop, deliverables, instance, territory_id)
+        jobs.execute(figures, instance)
+        jobs.execute(deliverables, instance, territory_id)
