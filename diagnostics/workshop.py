@@ -258,9 +258,13 @@ class Workshop:
         """Write down that `product` now stands on its present stamp; returns it.
 
         A product made while something above it was out of date (one asset run alone from the UI) stays out of date.
-        One small file per product: runs that make different products at the same moment share nothing.
+        One small file per product: runs that make different products at the same moment share nothing. None for a
+        dataset of other profiles, of which a job of Dagster's may well hold the assets: nothing was made of it.
         """
         stamp = self.stamp(product)
+        stage, _, name = product.partition("/")
+        if stage in ("raw", "observations") and not self.distributions(name):
+            return stamp
         sound = not self.stale(self._above(product))
         with replacing(self._ledger_entry(product)) as temporary:
             temporary.write_text(stamp if sound else f"incertain : {stamp}", encoding="utf-8")
