@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
@@ -31,6 +32,14 @@ def test_runs_side_by_side_lose_nothing_of_each_other(tiny_project):
     assert all(workshop.is_current(product) for product in products)
     left = [path.name for path in (tiny_project.folder / "data").rglob(".*")]
     assert left == [], "nothing temporary stays"
+
+
+def test_a_dataset_of_another_profile_leaves_no_trace(tiny_project):
+    elsewhere = dataclasses.replace(tiny_project.workshop(), profile="embedded")
+    assert elsewhere.sources == {}
+    elsewhere.record("raw/population")
+    elsewhere.record("observations/population")
+    assert not (tiny_project.folder / "data" / "processed" / "stamps").exists()
 
 
 def test_a_product_made_on_something_out_of_date_stays_out_of_date(tiny_project):
