@@ -99,8 +99,8 @@ class Cards:
 class Stamps:
     """The stamp of every product, as long as the raw files are those of `raw` (dataset -> digest of its files).
 
-    `datasets`: those that take part in a run; `raw` has them and the others whose tables they use. `snapshot`: digest
-    of the versioned figures that the profile shows beside its own, None when it shows none.
+    `datasets`: those that take part in a run; `raw` has every one of the catalogue, for Dagster lists the assets of
+    all. `snapshot`: digest of the versioned figures that the profile shows beside its own, None when it shows none.
     """
 
     def __init__(self, cards: Cards, datasets: Sequence[str], raw: Mapping[str, str], snapshot: str | None) -> None:
@@ -118,20 +118,13 @@ class Stamps:
         return self.raw[dataset]
 
     def _observations(self, dataset: str) -> str:
-        return self._observed[dataset]
+        used = (dataset, *self.cards.beside[dataset])
+        files, cards = [self.raw[name] for name in used], [self.cards.observed[name] for name in used]
+        return digest(self.cards.profile, files, cards, code_digest("sources", "catalog"))
 
     @cached_property
     def _observed(self) -> dict[str, str]:
-        code = code_digest("sources", "catalog")
-        return {
-            dataset: digest(
-                self.cards.profile,
-                [self.raw[name] for name in (dataset, *self.cards.beside[dataset])],
-                [self.cards.observed[name] for name in (dataset, *self.cards.beside[dataset])],
-                code,
-            )
-            for dataset in self.datasets
-        }
+        return {dataset: self.of(f"observations/{dataset}") for dataset in self.datasets}
 
     def _reference(self) -> str:
         tables = [stamp for dataset, stamp in self._observed.items() if dataset in self.cards.with_tables]

@@ -326,8 +326,7 @@ class Workshop:
 
         The files are looked at each time; what is derived from them is kept as long as they are the same.
         """
-        beside = {name for dataset in self.sources for name in self._cards.beside[dataset]}
-        raw = {dataset: self._stamp_raw(dataset) for dataset in dict.fromkeys([*self.sources, *sorted(beside)])}
+        raw = {dataset: self._stamp_raw(dataset) for dataset in self.catalog.sources}
         snapshot = file_digest(SNAPSHOT) if self.profile == "embedded" else None
         if not self._derived or (self._derived[0].raw, self._derived[0].snapshot) != (raw, snapshot):
             self._derived[:] = [Stamps(self._cards, list(self.sources), raw, snapshot)]
