@@ -55,9 +55,19 @@ class Workshop:
     # --- what the profile uses -------------------------------------------------------------------------------------
 
     @cached_property
-    def sources(self) -> dict[str, Source]:
+    def offered(self) -> dict[str, Source]:
         """The datasets that have a distribution in this profile."""
         return {s.id: s for s in self.catalog.sources.values() if s.of_profile(self.profile)}
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        """Those that take part in a run: all of `offered` but those `on_demand` that nobody has brought here."""
+        return {s.id: s for s in self.offered.values() if not s.on_demand or self._brought(s)}
+
+    def _brought(self, source: Source) -> bool:
+        return any(self.receipt(source.id, d) for d in source.of_profile(self.profile)) or bool(
+            self._dropped(source.id)
+        )
 
     def distributions(self, dataset: str) -> list[Distribution]:
         return self.catalog.sources[dataset].of_profile(self.profile)

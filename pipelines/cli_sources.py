@@ -82,7 +82,7 @@ def _list(profile: Profile, dataset: str | None) -> None:
     if dataset is not None:
         _detail(workshop, _source(workshop, dataset))
         return
-    lines = [_known(workshop, s, d) for s, d in _distributions(workshop, list(workshop.sources))]
+    lines = [_known(workshop, s, d) for s, d in _distributions(workshop, list(workshop.offered))]
     if Console().is_terminal:
         _print_by_dataset(workshop, lines)
         return
@@ -204,7 +204,7 @@ def check_command(datasets: Datasets = None) -> None:
     workshop = open_workshop("official")
     asked = [
         (source, distribution)
-        for source, distribution in _distributions(workshop, datasets or list(workshop.sources))
+        for source, distribution in _distributions(workshop, datasets or list(workshop.offered))
         if distribution.address.startswith("https://")
     ]
     if not asked:
@@ -262,7 +262,9 @@ def _say_how_to_record(seen: list[tuple[Source, Distribution, ProbeResult]]) -> 
         _say(f"  catalog/sources/{source.id}.yaml, {distribution.id} : verified: {result.checked_at:%Y-%m-%d}")
 
 
-@app.command("fetch", help="Récupérer ce qui n'est pas encore là ; ce qui est là n'est pas redemandé.")
+@app.command(
+    "fetch", help="Récupérer ce qui n'est pas encore là, ou les jeux nommés ; ce qui est là n'est pas redemandé."
+)
 def fetch_command(datasets: Datasets = None, profile: OfficialOption = "official") -> None:
     _bring(profile, datasets, renew=False)
 
@@ -345,7 +347,7 @@ def template_command(
     if not dropped:
         raise SourceError(
             f"Jeu `{dataset}` : ses fichiers se récupèrent, aucun n'est à déposer à la main. "
-            "Jeux à déposer : " + ", ".join(s.id for s in workshop.sources.values() if _is_dropped(s)) + "."
+            "Jeux à déposer : " + ", ".join(s.id for s in workshop.offered.values() if _is_dropped(s)) + "."
         )
     for distribution in dropped:
         place = manual_path(source, raw_name(source, distribution), workshop.storage)

@@ -110,6 +110,7 @@ def load_catalog(folder: Path = CATALOG) -> Catalog:
     _check_joined(catalog)
     _check_indicators(catalog)
     _check_variables(catalog)
+    _check_on_demand(catalog)
     _check_axes(catalog)
     return catalog
 
@@ -223,6 +224,19 @@ def _check_variables(catalog: Catalog) -> None:
                             f"{place} : la période `{term.variable}@{term.period}` n'est donnée par {scope} "
                             f"(périodes connues : {', '.join(sorted(periods)) or 'aucune'})."
                         )
+
+
+def _check_on_demand(catalog: Catalog) -> None:
+    """No indicator waits for a dataset that a run does not fetch."""
+    owners = {variable: s.id for s in catalog.sources.values() if s.on_demand for variable in s.variables}
+    for indicator in catalog.indicators.values():
+        for formula in (indicator.formula, *indicator.formulas.values()):
+            for term in formula.terms() if formula else ():
+                if term.variable in owners:
+                    raise CatalogError(
+                        f"sources/{owners[term.variable]}.yaml : `on_demand: true`, alors que l'indicateur "
+                        f"`{indicator.id}` demande `{term.variable}`. Retirer `on_demand` : un calcul irait sans lui."
+                    )
 
 
 def _check_axes(catalog: Catalog) -> None:

@@ -292,6 +292,9 @@ class Source(Card):
 
     `secrecy`: the rule that its producer or its agreement sets on the counts it gives, a key of
     `diagnostics.statistics.secrecy.RULES`; whatever adds them up keeps it. `0`: it is public as it is.
+
+    `on_demand`: no indicator rests on it, so that a run of the official profile leaves it alone until a person has
+    asked for it (`diagnostic sources fetch`): one does not download two gigabytes for a second opinion.
     """
 
     id: Identifier
@@ -306,6 +309,7 @@ class Source(Card):
     markers: dict[Literal["secret", "missing"], list[str]] = {}
     municipal_districts: Literal["one_commune", "districts", "both", "none"] = "none"
     secrecy: Literal["0", "C5", "B5", "N5", "E11", "L11", "F"] = "0"
+    on_demand: bool = False
     variables: dict[Identifier, Variable] = {}
     distributions: list[Distribution] = Field(min_length=1)
     joined: list[Joined] = []

@@ -99,6 +99,13 @@ def test_a_misspelt_key_is_named_with_the_right_one(folder):
     assert "licence" in message.split("licensing")[1]
 
 
+def test_no_indicator_waits_for_a_dataset_that_no_run_fetches(folder):
+    message = refusal(folder(source={"on_demand": True}))
+    assert "sources/demo.yaml" in message
+    assert "`on_demand: true`" in message
+    assert "`pop_total`" in message
+
+
 def test_an_unknown_variable_is_named_with_the_nearest(folder):
     message = refusal(folder(theme=indicator(formula={"kind": "sum", "numerator": "peple@2023"})))
     assert "indicators/population.yaml" in message
