@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
@@ -66,6 +67,12 @@ def zipped(**members: bytes) -> bytes:
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    return held.getvalue()
+
+
+def parquet(rows: list[dict]) -> bytes:
+    held = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), held)
     return held.getvalue()
 
 
@@ -264,6 +271,8 @@ def housing() -> bytes:
         ("DWELLINGS", "DW_MAIN", "_T", "C0", *rest): 0.08, ("DWELLINGS", "DW_MAIN", "_T", "C1", *rest): 0.2,
         ("DWELLINGS_POPSIZE", "DW_MAIN", "_T", "_T", *rest): 0.98,
     }  # fmt: skip
+    ages = {"Y_LT1919": 0.1, "Y1919T1945": 0.05, "Y1946T1970": 0.075, "Y1971T1990": 0.1}
+    cells |= {("DWELLINGS", "DW_MAIN", "_T", "_T", age, *rest[1:]): share for age, share in ages.items()}
     return melodi("DS_RP_LOGEMENT_PRINC_2022", dimensions, by_commune(cells, "2022"))
 
 
@@ -298,18 +307,25 @@ def filosofi() -> bytes:
     return melodi("DS_FILOSOFI_CC_2023", ["FILOSOFI_MEASURE"], rows)
 
 
-FILOSOFI = {"MED_SL": 24_000, "PR_MD60": 15.4, "IR_D9_D1_SL": 3.4, "D1_SL": 13_000, "D9_SL": 44_200}
+FILOSOFI = {
+    "S_SOC_BEN_DI": 6.5,
+    "MED_SL": 24_000,
+    "PR_MD60": 15.4,
+    "IR_D9_D1_SL": 3.4,
+    "D1_SL": 13_000,
+    "D9_SL": 44_200,
+}
 
 
 def facilities() -> bytes:
     """No row where there is no facility: Val de Briey has no pharmacy and Basse-Terre nothing."""
     types = ["D265", "D277", "D281", "D279", "D278", "D280", "D282", "D250", "D266", "D269", "D270", "D272", "D276",
-             "D307", "D113", "D108", "D106", "D107", "D502"]  # fmt: skip
+             "B105", "B202", "D307", "D113", "D108", "D106", "D107", "D502"]  # fmt: skip
     rows = [
         [f"2025-COM-{code}", "COM", "D", "D2", kind, "FACILITIES", "2025", 2 + len(code) % 3, "A", "F"]
         for code in PEOPLE
         for kind in types
-        if code != "97105" and (code, kind) != ("54099", "D307")
+        if code != "97105" and (code, kind) not in (("54099", "D307"), ("54431", "B105"), ("54431", "B202"))
     ]
     return melodi("DS_BPE_2025", ["FACILITY_DOM", "FACILITY_SDOM", "FACILITY_TYPE", "BPE_MEASURE"], rows)
 
@@ -317,6 +333,62 @@ def facilities() -> bytes:
 def legacy(member: str, columns: dict[str, float]) -> Callable[[], bytes]:
     rows = [[code, *(people * share for share in columns.values())] for code, people in (PEOPLE | DISTRICTS).items()]
     return lambda: zipped(**{member: csv(["CODGEO", *columns], rows), f"meta_{member}": csv(["COD_VAR"], [["x"]])})
+
+
+def schooling() -> bytes:
+    ages = {"Y2T5": 0.04, "Y6T10": 0.06, "Y11T14": 0.05, "Y15T17": 0.035, "Y18T24": 0.08, "Y25T29": 0.05, "Y_GE30": 0.6}
+    cells = {(age, code): share * part for age, share in ages.items() for code, part in (("_T", 1.0), ("1", 0.5))}
+    return melodi("DS_RP_EDUCATION_PRINC_2022", ["AGE", "STUD"], by_commune(cells, "2022"))
+
+
+def filosofi_2021() -> bytes:
+    """The last edition of the former Filosofi: `s` secret, `nd` not published."""
+    communes = [*(PEOPLE | DISTRICTS)]
+    return zipped(**{
+        "FILO2021_DISP_COM.csv": csv(
+            ["CODGEO", "LIBGEO", "Q121", "Q221", "Q321"],
+            [[c, "X", *(["s"] * 3 if c == "54099" else ["16400", "21950", "28 470,5"])] for c in communes]),
+        "FILO2021_DISP_PAUVRES_COM.csv": csv(
+            ["CODGEO", "LIBGEO", "TP4021", "TP6021"],
+            [[c, "X", "nd", "nd" if c == "54431" else "15,5"] for c in communes]),
+    })  # fmt: skip
+
+
+def located_facilities() -> bytes:
+    """Some of the 95 columns of the located facilities, of health and of other domains."""
+    header = ["AN", "NOMRS", "TYPEQU", "DEPCOM", "LAMBERT_X", "LAMBERT_Y", "LONGITUDE", "LATITUDE", "QUALITE_XY",
+              "QUALITE_GEOLOC", "EPSG", "DCIRIS", "QP", "EPCI", "DENS3", "DENS7", "SIRET"]  # fmt: skip
+    rows = [
+        ["2025", "X", kind, code, *middle(code, 2154), x + 0.05, y + 0.05, "Bonne", quality, 2154, f"{code}0101",
+         "CSZ", EPCI[code][0], 1, 1, ""]
+        for code, (x, y) in CORNERS.items() for kind, quality in (("D265", 11), ("B202", 11), ("D307", 33))
+    ]  # fmt: skip
+    return zipped(**{"BPE25.csv": csv(header, rows), "varmod_BPE25.csv": csv(["COD_VAR"], [["AN"]])})
+
+
+def quarters() -> bytes:
+    """The same outlines in two projections; a quarter names its commune."""
+    features = [
+        {"type": "Feature", "properties": {"code_qp": code, "nom_qp": "X", "commune_qp": commune},
+         "geometry": {"type": "Point", "coordinates": [6, 48]}}
+        for code, commune in (("QN05401M", "54395"), ("QN05402M", "54395"), ("QN05701M", "57463"))
+    ]  # fmt: skip
+    outlines = json.dumps({"type": "FeatureCollection", "features": features}).encode()
+    return zipped(**{"QP2024_lambert93.geojson": b"{}", "QP2024_wgs84.geojson": outlines})
+
+
+def hubeau(commune: str) -> Callable[[], bytes]:
+    """One page of the API, one object per analysis; a parameter without a figure."""
+    analyses = [("NO3", 12.5), ("NO3", 7.5), ("NO3", None), ("PH", 7.4)]
+    data = [
+        {"code_departement": commune[:2], "code_commune": commune, "code_prelevement": f"03800{n}",
+         "code_parametre": "1340", "code_parametre_se": parameter, "resultat_numerique": value,
+         "limite_qualite_parametre": "<=50 mg/L", "date_prelevement": "2025-03-04T09:00:00Z",
+         "conformite_limites_bact_prelevement": "C", "conformite_limites_pc_prelevement": "C",
+         "reseaux": [{"code": "038000123", "nom": "X"}]}
+        for n, (parameter, value) in enumerate(analyses)
+    ]  # fmt: skip
+    return lambda: json.dumps({"count": len(data), "first": "x", "next": None, "data": data}).encode()
 
 
 ACCESS_TYPES = ["D265", "D307", "D106", "D277", "D279", "D302", "D266", "D270", "D276", "D272", "D269", "D101", "D107",
@@ -345,9 +417,7 @@ def access(region: str) -> Callable[[], bytes]:
             for c in codes for square in (1, 3)
             for kind, minutes in {**dict.fromkeys(ACCESS_TYPES, 9.0), "D265": 4.0, "D307": 5.0, "D106": 12.0}.items()
         ]  # fmt: skip
-        held = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows), held)
-        return held.getvalue()
+        return parquet(rows)
 
     return build
 
@@ -793,6 +863,27 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
     ("insee_rp_logement", "logement"): housing,
     ("insee_rp_navettes", "navettes"): commuting,
     ("insee_rp_serie_historique", "serie_historique"): history,
+    ("insee_rp_scolarite", "education"): schooling,
+    ("insee_rp_suroccupation", "logement_comp"): simple(
+        "DS_RP_LOGEMENT_COMP_2022", "OCC_IND",
+        {"_T": 0.4, "NORM_OCC": 0.1, "MOD_OVER_OCC": 0.02, "SEV_OVER_OCC": 0.01}, "2022", RP_MEASURE="DWELLINGS"),
+    ("insee_rp_csp_population", "population_comp"): simple(
+        "DS_RP_POPULATION_COMP_2022", "PCS", {"_T": 0.8, "6": 0.1, "7": 0.25}, "2022", SEX="_T", AGE="Y_GE15"),
+    ("insee_filosofi_2021_quartiles", "quartiles"): filosofi_2021,
+    ("insee_filosofi_2021_quartiles", "pauvrete"): filosofi_2021,
+    ("insee_bpe_localisee", "equipements_2025"): located_facilities,
+    ("insee_pop_historiques", "depuis_1876"): lambda: workbook({"pop_1876_2023": [
+        ["Populations"], ["Géographie au 01/01/2025"], [], [], [],
+        ["CODGEO", "REG", "DEP", "LIBGEO", "PMUN2023", "PMUN2022", "PSDC1999", "PTOT1876"],
+        *([c, REGION[departement(c)], departement(c), NAMES[c], people, people - 5, people, ""]
+          for c, people in PEOPLE.items())]}),
+    ("insee_omphale_2022", "depot"): lambda: drop(
+        ["DEP", "LIBDEP", "POP_2025", "POP_2050", "POP_2070"],
+        [["54", "Meurthe-et-Moselle", "730,5", "700,2", "660"], ["57", "Moselle", 1050, 1010, 940]]),
+    ("anct_qpv", "quartiers"): quarters,
+    ("hubeau_eau", "resultats_38151"): hubeau("38151"),
+    ("hubeau_eau", "resultats_38317"): hubeau("38317"),
+    ("hubeau_eau", "resultats_38382"): hubeau("38382"),
     ("insee_etat_civil", "deces"): deaths,
     ("insee_mortalite_nationale", "quotients_par_sexe_et_age"): national("quotient", lambda age: 0.0003 * 1.08**age),
     ("insee_mortalite_nationale", "population_par_sexe_et_age"): national("population", lambda age: 4000 - 30 * age),
@@ -896,6 +987,9 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
         ["an_mesure", "reg", "reglib", "grip_moins65", "grip_65plus", "grip_6574", "grip_75plus", "grip_resid",
          "grip_pro", "hpv1_f", "hpv2_f", "hpv1_g", "hpv2_g"],
         [["2024", reg, "X", 25, 53.7, 48, 59, 80, 21, 60, 50, 40, 30] for reg in ("44", "1")]),
+    ("spf_vaccination", "odisse_france"): lambda: ods(
+        ["an_mesure", "grip_65plus", "hpv1_f", "hpv2_f", "hpv1_g", "hpv2_g"],
+        [["2023", 54, 54.6, 44.7, 25.9, 15.8], ["2024", 53.7, 60, 50, 40, "NC"]]),
     ("spf_fdep", "communes"): lambda: ods(
         ["Code commune", "Commune", "Nombre d'habitants de la commune", "Indice de défavorisation en quintiles"],
         [[c, "X", p, 0.42] for c, p in BY_DISTRICT.items()]),
@@ -910,10 +1004,23 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
 """What `sources.md` documents: columns, codes and markers seen in public code, a package or a page."""
 
 
+#: Files of a documented layout, for what a card reads of them on codes that nobody has seen.
+ASSUMED: dict[tuple[str, str], Callable[[], bytes]] = {
+    ("insee_rp_logement", "epoque"): housing,
+    ("insee_rp_logement", "population_menages"): housing,
+    ("insee_bpe", "commerces_2025"): facilities,
+    ("anct_qpv", "population"): lambda: drop(
+        ["code_qp", "population"], [["QN05401M", 3200], ["QN05402M", "1 800"], ["QN05701M", ""]]),
+    ("france_services", "points"): lambda: drop(
+        ["identifiant", "longitude", "latitude"], [[c, *middle(c, 4326)] for c in CORNERS]),
+    ("gtfs_arrets", "points"): lambda: drop(
+        ["stop_id", "stop_lon", "stop_lat", "passages"],
+        [[c, *middle(c, 4326), 40 if c == "57463" else 2] for c in CORNERS]),
+}  # fmt: skip
+
+
 def minimal(source: Source, distribution: Distribution) -> bytes:
     """A file made from the card: one line per zone and code that the card filters, for layouts nobody has seen."""
-    options = distribution.options
-    separator, columns = options.get("separator", ";"), {}
     rows: list[dict[str, object]] = []
     if distribution.table is not None:
         rows.append(dict.fromkeys(distribution.table.values(), "x"))
@@ -924,9 +1031,9 @@ def minimal(source: Source, distribution: Distribution) -> bytes:
                 for code in codes:
                     row: dict[str, object] = dict.fromkeys(_columns(geo.code), zone)
                     row |= dict.fromkeys(_columns(block.period_column or ""), "2024")
-                    row |= FILTERED.get(source.id, {})
+                    row |= _passing(block.where) | _passing(geo.where)
                     if block.variable_column:
-                        row |= {block.variable_column: code, block.value_column: 12}
+                        row |= {block.variable_column: code, block.value_column: 60}
                     else:
                         row |= {
                             c: (next(iter(v.codes)) if not isinstance(v, str) else 12)
@@ -934,43 +1041,54 @@ def minimal(source: Source, distribution: Distribution) -> bytes:
                             for c in (_columns(v) if isinstance(v, str) else [v.column])
                         }
                     rows.append(row)
-    for row in rows:
-        columns |= dict.fromkeys(row)
-    table = [[row.get(name, "") for name in columns] for row in rows]
-    if distribution.layout == "workbook":
-        return workbook({"Feuille": [["Titre"], list(columns), *table]})
-    if distribution.layout == "geojson_properties":
-        features = [
-            {"type": "Feature", "geometry": None, "properties": dict(zip(columns, line, strict=True))} for line in table
-        ]
-        return json.dumps({"type": "FeatureCollection", "features": features}).encode()
-    if distribution.address.startswith("manual://"):
-        return drop(list(columns), table, separator, options.get("encoding", "utf-8"))
-    encoding = "utf-8-sig" if distribution.layout == "ods_export" else options.get("encoding", "utf-8")
-    return csv(list(columns), table, separator, encoding)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return packed(distribution, columns, [[row.get(name, "") for name in columns] for row in rows])
+
+
+def packed(distribution: Distribution, columns: list[str], table: list[list]) -> bytes:
+    """A table in the layout of a distribution."""
+    options, text = distribution.options, csv(columns, table)
+    records = [dict(zip(columns, line, strict=True)) for line in table]
+    sheets = {"Lisez-moi": [["Notes"]]} if "sheet" in options else {}
+    book = workbook(sheets | {options.get("sheet", "Feuille"): [["Titre"], columns, *table]})
+    features = [{"type": "Feature", "geometry": None, "properties": record} for record in records]
+    member = re.sub(r"\[(.).*?\]", r"\1", options.get("member", "")).replace("*", "x")
+    layouts = {
+        "parquet": lambda: parquet(records),
+        "melodi": lambda: zipped(**{"DS_data.csv": text, "DS_metadata.csv": csv(["COD_VAR"], [["GEO"]])}),
+        "zip_csv": lambda: zipped(**{member: text}),
+        "workbook": lambda: zipped(**{member: book}) if member else book,
+        "geojson_properties": lambda: json.dumps({"type": "FeatureCollection", "features": features}).encode(),
+        "ods_export": lambda: ods(columns, table),
+    }
+    if distribution.layout in layouts:
+        return layouts[distribution.layout]()
+    written = drop if distribution.address.startswith("manual://") else csv
+    return written(columns, table, options.get("separator", ";"), options.get("encoding", "utf-8"))
 
 
 ZONES = {
     "commune": ["54395", "54431"], "epci": ["245400676"], "departement": ["54", "57"], "region": ["44"],
     "france": ["FR"],
 }  # fmt: skip
-FILTERED: dict[str, dict[str, object]] = {
-    "ademe_dpe": {"etiquette_dpe": "F"},
-    "cnam_patientele": {"profession_sante": GPS},
-    "cnam_ages_moyens": {"profession_sante": GPS},
-}
+
+
+def _passing(where: str | None) -> dict[str, object]:
+    """Cells that pass a test of the card made of `"column" = 'x'`, `IN ('x', …)` or `>= n`, joined by AND."""
+    text = where or ""
+    equal = re.findall(r"""(?:CAST\()?"([^"]+)"(?: AS \w+\))? (?:=|IN) \(?'([^']*)'""", text)
+    at_least = re.findall(r"""(?:TRY_CAST\()?"([^"]+)"(?: AS \w+\))? >= (\d+)""", text)
+    return dict(equal) | dict(at_least)
 
 
 def _columns(text: str) -> list[str]:
-    import re  # noqa: PLC0415
-
     named = re.findall(r'"([^"]+)"', text)
     return named or ([text] if text and text != "*" else [])
 
 
 def file_of(source: Source, distribution: Distribution) -> bytes:
     """The file of one official distribution, documented or made from the card."""
-    build = FILES.get((source.id, distribution.id))
+    build = (FILES | ASSUMED).get((source.id, distribution.id))
     return build() if build else minimal(source, distribution)
 
 

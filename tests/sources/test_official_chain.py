@@ -107,6 +107,9 @@ def world(tmp_path_factory):
         )  # fmt: skip
         catalog = Catalog(real.folder, sources, real.themes, {"essai": lorraine})
         workshop = Workshop(catalog, "official", storage_in(folder), web=producer.web())
+        for source in catalog.sources.values():
+            if source.on_demand:
+                workshop.fetch(source.id)
         yield World(producer, workshop, instance)
 
 
@@ -145,6 +148,16 @@ def test_every_official_distribution_of_the_catalogue_is_in_this_world(world):
     assert {(s.id, d.id) for s in real.sources.values() for d in s.of_profile("official")} == {
         (dataset, d.id) for dataset in world.workshop.sources for d in world.workshop.distributions(dataset)
     }
+
+
+def test_what_is_on_demand_waits_until_a_person_asks_for_it(world, tmp_path):
+    asked = {s.id for s in world.workshop.catalog.sources.values() if s.on_demand}
+    assert asked
+    assert asked <= set(world.workshop.sources)  # brought by `world`
+    untouched = replace(world.workshop, storage=storage_in(tmp_path))
+    assert not asked & set(untouched.sources)
+    assert asked <= set(untouched.offered)
+    assert not asked & {dataset for dataset, _ in untouched.absent()}
 
 
 def test_outlines_are_those_of_the_package_in_their_legal_projections(world, first):
@@ -206,6 +219,18 @@ def test_an_old_geography_reaches_the_commune_that_absorbed_it(values):
         ("pop_share_aed_within_500m", ("commune", "57463"), 25),
         ("distance_to_cmp", ("commune", "54431"), (400 * 100 + 1200 * 300) / 400 / 1000),
         ("cpts_count", ("commune", "97105"), 2),
+        ("distance_to_france_services", ("commune", "54431"), 1),
+        ("pt_stop_pop_share", ("commune", "57463"), 25),
+        ("qpv_pop_share", ("commune", "54395"), 100 * 5_000 / 104_000),
+        ("overcrowded_dwelling_share", ("france", "FR"), 7.5),
+        ("dwelling_pre1971_share", ("departement", "54"), 50),
+        ("pop_out_of_household_share", ("epci", "245400676"), 2),
+        ("food_shop_none_pop_share", ("departement", "54"), 100 * 14 / 126),
+        ("social_benefit_income_share", ("commune", "54431"), 6.5),
+        ("hospital_stay_rate", ("departement", "57"), 12),
+        ("poverty_rate_grid", ("commune", "54395"), 100),
+        ("life_expectancy_birth", ("departement", "57"), 60),
+        ("pop_projection_2050_dep", ("departement", "57"), 100 * (1010 - 1050) / 1050),
         ("nurse_zoning_pop_share", ("departement", "54"), 100 * 8 / 126),
     ],
 )
@@ -295,10 +320,10 @@ def test_a_refused_file_leaves_the_last_good_one_serving_until_a_person_decides(
 
 def test_a_new_edition_of_the_same_file_is_asked_for_and_not_downloaded_twice(world, values):
     before = len(world.producer.asked)
-    (found,) = world.workshop.fetch("insee_bpe")
+    (found,) = world.workshop.fetch("insee_rp_diplomes")
     assert found[1].state == "unchanged"
     assert [asked.headers["If-None-Match"] for asked in world.producer.asked[before:]] == ['"v1"']
-    assert replace(world.workshop).fetch("insee_bpe", renew=False)[0][1].state == "unchanged"
+    assert replace(world.workshop).fetch("insee_rp_diplomes", renew=False)[0][1].state == "unchanged"
     assert len(world.producer.asked) == before + 1
 
 

@@ -202,6 +202,19 @@ def test_finess_capacities(tmp_path):
     assert (row["capinstot"], row["indsupinst"], row["capautot"], row["libde"]) == ("85", "N", "90", cells[3])
 
 
+def test_a_page_of_an_api_is_read_only_when_it_holds_all_that_was_asked(tmp_path):
+    path = tmp_path / "page.json"
+    path.write_text('{"count": 2, "next": null, "data": [{"a": 1, "b": "x"}, {"a": null, "c": [1]}]}')
+    assert rows(read(path, "json_records")) == [["1", "x", None], [None, None, "[1]"]]
+    path.write_text('{"count": 20001, "data": [{"a": 1}]}')
+    with pytest.raises(SourceError, match=r"1 ligne\(s\) sur les 20001.*tranches plus petites"):
+        read(path, "json_records")
+    for broken in ('{"count": 1, "data": [{"a"', '{"results": []}', "[]", '{"count": 1, "data": [3]}'):
+        path.write_text(broken)
+        with pytest.raises(SourceError, match="réponse JSON complète"):
+            read(path, "json_records")
+
+
 def test_geojson_properties(tmp_path):
     features = [
         {"type": "Feature", "properties": {"code_qp": "QN05401M", "communes": ["54395", "54547"]}, "geometry": None},

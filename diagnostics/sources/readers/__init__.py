@@ -22,7 +22,7 @@ from diagnostics.catalog.loading import suggestion
 from diagnostics.errors import SourceError
 from diagnostics.sources.readers.columns import literal
 from diagnostics.sources.readers.delimited import Dialect, read_delimited, read_finess, read_melodi
-from diagnostics.sources.readers.native import read_dbf, read_geojson_properties, read_parquet
+from diagnostics.sources.readers.native import read_dbf, read_geojson_properties, read_json_records, read_parquet
 from diagnostics.sources.readers.unpacking import extracted
 from diagnostics.sources.readers.workbook import read_workbook
 from diagnostics.storage import replacing
@@ -81,6 +81,7 @@ LAYOUTS: dict[str, Layout] = {
     "workbook": Layout(read_workbook, ("header", "sheet", "units_rows"), required=("header",)),
     "parquet": Layout(read_parquet),
     "geojson_properties": Layout(read_geojson_properties),
+    "json_records": Layout(read_json_records, ("records", "count")),
     "dbf": Layout(read_dbf, ("encoding",)),
 }
 

@@ -1,4 +1,4 @@
-"""Files that carry their own types: Parquet, GeoJSON properties, dBase."""
+"""Files that carry their own types: Parquet, JSON, GeoJSON properties, dBase."""
 
 from __future__ import annotations
 
@@ -28,9 +28,36 @@ def read_geojson_properties(path: Path, connection: duckdb.DuckDBPyConnection, f
         raise SourceError(
             f"{path.name} : n'est pas un GeoJSON complet ({error}). Le télécharger de nouveau."
         ) from error
+    return connection.from_arrow(_text_table(rows))
+
+
+def read_json_records(
+    path: Path, connection: duckdb.DuckDBPyConnection, folder: Path, *, records: str = "data", count: str = "count"
+) -> duckdb.DuckDBPyRelation:
+    """One page of an API (Hub'Eau): the objects under `records` as text. `count` is how many the query has in all: when
+    the page holds fewer, the query must be cut into smaller ones, and this is an error."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        rows, announced = content[records], content[count]
+        table = _text_table(rows)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"{path.name} : n'est pas une réponse JSON complète, `{records}` et `{count}` attendus ({error}). La "
+            "télécharger de nouveau."
+        ) from error
+    if announced != len(rows):
+        raise SourceError(
+            f"{path.name} : {len(rows)} ligne(s) sur les {announced} de la requête. Demander des tranches plus petites "
+            "(moins de communes, une période plus courte) dans les adresses de la fiche."
+        )
+    return connection.from_arrow(table)
+
+
+def _text_table(rows: list[dict]) -> pa.Table:
+    """Objects of JSON as columns of text, in the order their keys are met."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = [pa.array([_json_text(row.get(name)) for row in rows], pa.string()) for name in names]
-    return connection.from_arrow(pa.table(columns, names=unique_names(names)))
+    return pa.table(columns, names=unique_names(names))
 
 
 def read_dbf(
