@@ -436,23 +436,16 @@ def _finish(
     )
     zones = db.sql("select zone_type, zone_code from ranked order by rank").to_arrow_table()
     zones = {"zone_type": zones["zone_type"].combine_chunks().dictionary_encode(), "zone_code": zones["zone_code"]}
-    ordered = db.sql(f"""
-        with benchmarks as (
-            select indicator_id, period, value as benchmark from results join zones using (zone)
-            where (zone_type, zone_code) = {BENCHMARK}
-        )
-        select rank, period, numerator, denominator, value, coverage, secret,
-               case when (zone_type, zone_code) <> {BENCHMARK} then benchmark end as benchmark
-        from results join ranked using (zone) left join benchmarks using (indicator_id, period)
-        order by indicator_id, rank, period
-    """).to_arrow_table()
-    sizes = db.sql("select indicator_id::varchar, count(*) from results group by indicator_id order by indicator_id")
-    blocks, start = {}, 0
-    for name, size in sizes.fetchall():
-        blocks[name] = ordered.slice(start, size).combine_chunks()
-        start += size
-    secondary = _secondary_secrecy(db, computable, rules, blocks, zones["zone_type"].to_numpy(zero_copy_only=False))
-    for name, rows in blocks.items():
+    db.execute(f"""
+        create table benchmarks as
+        select indicator_id, period, zone as here, value as benchmark from results join zones using (zone)
+        where (zone_type, zone_code) = {BENCHMARK}
+    """)
+    names = db.sql("select distinct indicator_id from results order by 1").fetchall()
+    secondary = _secondary_secrecy(db, computable, rules, zones["zone_type"].to_numpy(zero_copy_only=False))
+    blocks = []
+    for (name,) in names:
+        rows = _rows(db, name)
         given_up = np.zeros(len(zones["zone_type"]), dtype=bool)
         given_up[secondary.get(name, [])] = True
         said = _said_of(rows.select(_NUMBERS).to_pandas(), *computable[name], rules[name], given_up[rows["rank"]])
@@ -462,8 +455,23 @@ def _finish(
             "dataset_ids": ",".join(datasets.get(name, [])),
             "source_version": ";".join(versions[d] for d in datasets.get(name, []) if d in versions),
         }
-        blocks[name] = _block(rows, zones, said, constant, computed_at)
-    return pa.concat_tables(blocks.values()) if blocks else VALUES_SCHEMA.empty_table()
+        blocks.append(_block(rows, zones, said, constant, computed_at))
+    return pa.concat_tables(blocks) if blocks else VALUES_SCHEMA.empty_table()
+
+
+def _rows(db: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
+    """The figures of one indicator, zone by zone: one at a time, so that memory never holds all of them twice."""
+    rows = db.sql(
+        """
+        select rank, period, numerator, denominator, value, coverage, secret,
+               case when zone <> here then benchmark end as benchmark
+        from results join (select zone, rank from ranked) using (zone) left join benchmarks using (indicator_id, period)
+        where indicator_id = $name
+        order by rank, period
+        """,
+        params={"name": name},
+    )
+    return rows.to_arrow_table().combine_chunks()
 
 
 _NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "benchmark"]
@@ -561,12 +569,11 @@ def _secondary_secrecy(
     db: duckdb.DuckDBPyConnection,
     computable: dict[str, tuple[Indicator, Formula]],
     rules: dict[str, str],
-    rows_of: Mapping[str, pa.Table],
     kinds: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """indicator -> the ranks of the zones that it must not show, so that nothing gives a masked count away.
 
-    `rows_of`: the rows of each indicator; `kinds`: the type of the zone of each rank.
+    `kinds`: the type of the zone of each rank.
     """
     counts = {
         (name, role): {(t.variable, t.period): t.coefficient for t in formula.roles()[role]}
@@ -584,7 +591,7 @@ def _secondary_secrecy(
         if not (bears & set(terms) or (name in ruled and role == "denominator")):
             continue
         column = "denominator" if COUNTS[computable[name][1].kind].index(role) else "numerator"
-        rows = rows_of[name].select(["rank", *_NUMBERS]).to_pandas()
+        rows = _rows(db, name).select(["rank", *_NUMBERS]).to_pandas()
         masked, _ = _secrecy(rows, computable[name][0], rules[name])
         own = name in ruled and column == "numerator"
         covered = (rows["coverage"] >= PUBLISHABLE_COVERAGE).to_numpy()
