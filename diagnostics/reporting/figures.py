@@ -91,7 +91,10 @@ class Facts:
         found: dict[tuple[str, str, str], list[Figure]] = {}
         for figure in self.all:
             found.setdefault((figure.indicator_id, *figure.zone.key), []).append(figure)
-        return {key: sorted(figures, key=lambda f: _period_order(f.period)) for key, figures in found.items()}
+        for figures in found.values():
+            if len(figures) > 1:
+                figures.sort(key=lambda f: _period_order(f.period))
+        return found
 
     def find(self, indicator_id: str, zone: Zone, period: str | None = None) -> Figure | None:
         """The figure of `period` when there is one, else the latest that is known, else the latest."""

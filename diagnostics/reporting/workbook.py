@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import xlsxwriter
@@ -38,6 +38,10 @@ ROLES = {
 }
 
 
+WIDE = {"Communes": "commune", "IRIS": "iris"}
+"""Sheets of one line a zone, and the role of these zones."""
+
+
 def write_workbook(report: Report, target: UPath | Path) -> None:
     """Write the annex, whole or not at all."""
     content = render_workbook(report)
@@ -54,12 +58,12 @@ def render_workbook(report: Report) -> bytes:
     book.set_properties({"title": report.title, "author": "diagnostic-cls", "created": created})
     styles = _Styles(book)
     _readme(book, styles, report)
-    _summary(book, styles, report)
+    latest = _latest(report)
+    _summary(book, styles, report, latest)
     _dashboard(book, styles, report)
-    for name, role in (("Communes", "commune"), ("IRIS", "iris")):
-        zones = _zones(report, role)
-        if len(zones) > 1:
-            _wide(book, styles, report, name, zones)
+    for name, role in WIDE.items():
+        if len(_zones(report, role)) > 1:
+            _wide(book, styles, report, name, latest)
     _long(book, styles, report)
     _dictionary(book, styles, report)
     _sources(book, styles, report)
@@ -129,11 +133,15 @@ def _optional(sheet: Worksheet, row: int, column: int, value: float | None, styl
         sheet.write_number(row, column, value, style)
 
 
-def _latest(report: Report) -> dict[tuple[str, Zone], Figure]:
-    """The figure of each indicator and zone at its last period (figures come sorted by period)."""
-    found: dict[tuple[str, Zone], Figure] = {}
+Latest = Mapping[tuple[str, str, str], Figure]
+"""The figure of each indicator and zone (its type, its code) at its last period."""
+
+
+def _latest(report: Report) -> Latest:
+    # Figures come sorted by period.
+    found: dict[tuple[str, str, str], Figure] = {}
     for figure in report.figures:
-        key = (figure.indicator_id, figure.zone)
+        key = (figure.indicator_id, *figure.zone.key)
         if key not in found or figure.known:
             found[key] = figure
     return found
@@ -202,8 +210,7 @@ RELIABILITY_MEANING = {
 }
 
 
-def _summary(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
-    latest = _latest(report)
+def _summary(book: xlsxwriter.Workbook, styles: _Styles, report: Report, latest: Latest) -> None:
     zones = [report.territory, *_zones(report, "member"), *_zones(report, "benchmark")]
     ids = _shown_ids(report)
     terms = {term.indicator_id: term for term in report.dictionary}
@@ -214,8 +221,8 @@ def _summary(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None
     _table(sheet, styles, headers, row=0, count=len(ids), fixed=1)
     own = {row.figure.indicator_id: row.figure for block in report.blocks if (row := block.own)}
     for row, indicator_id in enumerate(ids, start=1):
-        figure = own.get(indicator_id) or latest.get((indicator_id, report.territory))
-        anyone = figure or next(latest[indicator_id, zone] for zone in zones if (indicator_id, zone) in latest)
+        figure = own.get(indicator_id) or latest.get((indicator_id, *report.territory.key))
+        anyone = figure or next(f for zone in zones if (f := latest.get((indicator_id, *zone.key))))
         sheet.write_string(row, 0, terms[indicator_id].label, styles.wrapped)
         sheet.write_string(row, 1, terms[indicator_id].unit, styles.text)
         sheet.write_string(row, 2, anyone.period, styles.text)
@@ -227,7 +234,7 @@ def _summary(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None
             words = narrative.reliability_words(figure.reliability, figure.period, figure.coverage)
             sheet.write_string(row, 6, words, styles.wrapped)
         for column, zone in enumerate(zones[1:], start=7):
-            _write(sheet, styles, row, column, latest.get((indicator_id, zone)))
+            _write(sheet, styles, row, column, latest.get((indicator_id, *zone.key)))
 
 
 def _dashboard(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
@@ -282,9 +289,10 @@ def _column_name(zone: Zone) -> str:
     )
 
 
-def _wide(book: xlsxwriter.Workbook, styles: _Styles, report: Report, name: str, zones: Sequence[Zone]) -> None:
-    latest = _latest(report)
-    having = {indicator_id for indicator_id, zone in latest if zone in set(zones)}
+def _wide(book: xlsxwriter.Workbook, styles: _Styles, report: Report, name: str, latest: Latest) -> None:
+    zones = _zones(report, WIDE[name])
+    shown = {zone.key for zone in zones}
+    having = {indicator_id for indicator_id, *zone in latest if tuple(zone) in shown}
     terms = [term for term in report.dictionary if term.indicator_id in having]
     sheet = book.add_worksheet(name)
     headers = [("Code", 11), ("Nom", 32)]
@@ -295,7 +303,7 @@ def _wide(book: xlsxwriter.Workbook, styles: _Styles, report: Report, name: str,
         sheet.write_string(row, 0, zone.code, styles.text)
         sheet.write_string(row, 1, zone.name, styles.text)
         for column, term in enumerate(terms, start=2):
-            _write(sheet, styles, row, column, latest.get((term.indicator_id, zone)))
+            _write(sheet, styles, row, column, latest.get((term.indicator_id, *zone.key)))
 
 
 def _long(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
