@@ -6,6 +6,9 @@ The columns are those of `history.by` in the card, and `count`, the persons that
 month is that of the file (its `Last-Modified`, else the day it came). A month once written never changes: a second
 edition in the same month is left aside. No name and no identifier of a person is written.
 
+The Parquet file remembers the sha256 of the one it counts (`attrs`): when a person undoes the acceptance of that one, its
+months are put aside (`<AAAA-MM>.parquet.withdrawn-<sha8>`), and the next good edition of the month is counted.
+
 What the months give (`history.values`) joins the observations of the dataset: see `with_history`.
 """
 
@@ -30,7 +33,8 @@ from diagnostics.sources.readers.columns import quoted
 from diagnostics.sources.receipts import RawFile, Receipt, local
 from diagnostics.storage import Storage, replacing
 
-COUNT = "count"
+COUNT, COUNTED = "count", "sha256"
+FOLDER = "history"
 MONTH = re.compile(r"\.(\d{4}-\d{2})\.parquet$")
 MONTHS_OF_A_YEAR = 12
 
@@ -74,9 +78,19 @@ def write_counts(
     """Keep `counts`, as `counted` gives them, for the month of `receipt`, unless that month is kept."""
     target = _month_path(source, distribution, receipt, storage)
     if not target.exists():
+        counts.attrs = {COUNTED: receipt.sha256}
         with replacing(target) as temporary:
             counts.to_parquet(temporary, compression="zstd", index=False)
     return target
+
+
+def withdraw(dataset: str, sha256: str, storage: Storage) -> list[Path]:
+    """Put aside the months of a dataset that were counted in a file that should not have served; returns where."""
+    withdrawn = []
+    for month in sorted((local(storage.raw) / dataset / FOLDER).glob("*.????-??.parquet")):
+        if pd.read_parquet(month, columns=[COUNT]).attrs.get(COUNTED) == sha256:
+            withdrawn.append(month.replace(month.with_name(f"{month.name}.withdrawn-{sha256[:8]}")))
+    return withdrawn
 
 
 def counted(history: History, file: duckdb.DuckDBPyRelation, columns: Columns) -> duckdb.DuckDBPyRelation:
@@ -189,4 +203,4 @@ def _month_path(source: Source, distribution: Distribution, receipt: Receipt, st
 
 
 def _folder(source: Source, storage: Storage) -> Path:
-    return local(storage.raw) / source.id / "history"
+    return local(storage.raw) / source.id / FOLDER

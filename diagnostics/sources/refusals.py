@@ -208,13 +208,17 @@ def restore(
 ) -> list[Decision]:
     """Undo the last acceptance of a dataset: the files that served before serve again, and who decided it is written.
 
-    The next refresh asks the producer again: the file that was accepted comes back to the gates that refused it. Raises
-    SourceError: no reason given, no accepted file serves, or the bytes of the former one are not here unchanged.
+    The months that were counted in the accepted files are put aside (`history.withdraw`). The next refresh asks the
+    producer again: the file that was accepted comes back to the gates that refused it. Raises SourceError: no reason
+    given, no accepted file serves, or the bytes of the former one are not here unchanged.
     """
+    # The readers of a history are slow to load, and every command loads this module.
+    from diagnostics.sources.history import withdraw  # noqa: PLC0415
+
     if not because.strip():
         raise SourceError('Une décision demande un motif : --because "ce qui a été vérifié".')
     base = local(storage.raw) / dataset
-    back: list[tuple[Path, str, Receipt]] = []
+    back: list[tuple[Path, str, Receipt, Receipt]] = []
     for path in sorted(base.glob("*/*.superseded.jsonl")):
         folder, name = path.parent, path.name.removesuffix(".superseded.jsonl")
         serving, taken = read_receipt(receipt_path(folder, name)), decisions(folder, name)
@@ -224,11 +228,11 @@ def restore(
         kept = folder / former.path
         if not kept.is_file() or file_sha256(kept) != former.sha256:
             raise SourceError(f"Jeu `{dataset}` : le fichier précédent, {kept}, n'est plus là ou a changé.")
-        back.append((folder, name, former))
+        back.append((folder, name, serving, former))
     if not back:
         raise SourceError(f"Jeu `{dataset}` : aucun fichier accepté par une décision ne sert sous {base}.")
     decided = []
-    for folder, name, former in back:
+    for folder, name, undone, former in back:
         decision = Decision(
             kind="restored",
             dataset=dataset,
@@ -240,6 +244,8 @@ def restore(
             reasons=[],
         )
         _append(decision, folder / f"{name}.decisions.jsonl")
+        # Before the switch: killed between the two, the file that still serves has its months counted again.
+        withdraw(dataset, undone.sha256, storage)
         adopt(former, folder, name)
         decided.append(decision)
     return decided

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from producer import Producer, card, cut, stall, status, storage_in, table, whole
 
 from diagnostics import french
+from diagnostics.catalog.models import History
 from diagnostics.errors import SourceError
 from diagnostics.sources.fetch import fetch
 from diagnostics.sources.gates import FileFacts, accept, judge, measure, refresh
 from diagnostics.sources.gates import status as status_of
+from diagnostics.sources.history import keep_history, months_kept
 from diagnostics.sources.refusals import decisions, restore
 from diagnostics.sources.web import WebError
 
@@ -272,6 +274,23 @@ def test_an_acceptance_is_undone_and_the_gates_judge_the_file_again(ground):
     assert ground.serving() == GOOD
     accept("essai", "finalement si", ground.storage)
     assert ground.serving() == table(150)
+
+
+def test_the_months_counted_in_a_file_that_is_undone_are_put_aside(ground):
+    history = History(by={"commune": '"code"'}, distinct='"pop"')
+    kept = ground.distribution.model_copy(update={"history": history})
+
+    def keep() -> None:
+        keep_history(ground.source, kept, fetch(ground.source, ground.distribution, ground.storage), ground.storage)
+
+    ground.refresh(whole(table(150), etag='"v2"', last_modified="Wed, 04 Mar 2020 10:00:00 GMT"))
+    keep()
+    accept("essai", "fusion vérifiée", ground.storage)
+    keep()
+    first, second = months_kept(ground.source, kept, ground.storage)
+    restore("essai", "la fusion n'a pas eu lieu", ground.storage)
+    assert months_kept(ground.source, kept, ground.storage) == [second]  # that of the file that serves again
+    assert first == "2020-03"
 
 
 def test_only_an_acceptance_is_undone_once_and_with_a_reason(ground):

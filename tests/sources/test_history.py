@@ -16,7 +16,7 @@ from diagnostics.catalog import load_catalog
 from diagnostics.catalog.models import Kept
 from diagnostics.errors import SourceError
 from diagnostics.sources.contract import check
-from diagnostics.sources.history import keep_history, month_before, month_of, read_history, with_history
+from diagnostics.sources.history import keep_history, month_before, month_of, read_history, with_history, withdraw
 from diagnostics.sources.observe import observe
 from diagnostics.sources.receipts import RawFile, make_receipt
 
@@ -115,6 +115,22 @@ def test_months_after_the_file_that_serves_do_not_count(card, tmp_path):
         keep_history(*card, raw, storage)
     found = with_history(observe(*card, now.path), source, distribution, now, storage)
     assert {period for _, period in rows_of(found, "rpps_gp_monthly")} == {"2026-10"}
+
+
+def test_the_months_of_a_file_that_should_not_have_served_are_put_aside(card, tmp_path):
+    """The month is then that of the next edition; what was counted wrongly stays beside, and counts no more."""
+    source, _ = card
+    storage = storage_in(tmp_path)
+    keep_history(*card, edition(card, tmp_path, "Sun, 04 Oct 2026", OCTOBER), storage)
+    wrong = edition(card, tmp_path, "Wed, 04 Nov 2026", OCTOBER[:1])
+    month = keep_history(*card, wrong, storage)
+    assert withdraw(source.id, "0" * 64, storage) == []
+    (aside,) = withdraw(source.id, wrong.receipt.sha256, storage)
+    assert (aside.is_file(), month.exists()) == (True, False)
+    assert set(read_history(*card, storage)["month"]) == {"2026-10"}
+    assert keep_history(*card, edition(card, tmp_path, "Wed, 25 Nov 2026", NOVEMBER), storage) == month
+    november = read_history(*card, storage).query("month == '2026-11'").set_index("commune")["count"]
+    assert november.to_dict() == {"54395": 2, "54431": 1}
 
 
 @given(st.dates(datetime.date(2000, 1, 1)), st.integers(0, 200))
