@@ -195,7 +195,7 @@ def observatory(
 
     `values`: rows of the public table (the zones of `around`, its communes, every peer); `classes`: class of
     deprivation of its communes. Columns: `indicator_id, zone_type, zone_code, direction`, those of `SAME`; `change,
-    trend, trend_from, trend_to` (years), `trend_first, trend_p_adjusted, trend_test` (see `_trend`); `rank, rank_low,
+    trend, trend_from, trend_to` (years), `trend_first, trend_p_adjusted, trend_test` (see `_trends`); `rank, rank_low,
     rank_high, ranked, position` (0: the best of the peers); for the CLS, those of `deprivation.inequality`.
     """
     cards = {i.id: (i, f) for i in indicators if (f := _formula(i, profile))}
@@ -203,6 +203,7 @@ def observatory(
     read = [*around.own, *around.members, *_departements(around)]
     near = known[pd.MultiIndex.from_frame(known[["zone_type", "zone_code"]]).isin(read)].sort_values("period")
     histories = dict(tuple(near.groupby(KEYS, sort=False, observed=True)))
+    trends = _trends(histories, cards)
     peers = known[known["zone_type"].isin([around.peers, "departement"])]
     # A few peers of a snapshot are not France: a place among them would say nothing of a place in France.
     people = values[(values["indicator_id"] == "pop_municipal") & values["value"].notna()]
@@ -219,6 +220,7 @@ def observatory(
             indicator,
             formula,
             histories=histories,
+            trends=trends,
             field=fields.get(name),
             communes=communes.get(name),
             around=around,
@@ -245,58 +247,82 @@ def _rows(
     formula: Formula,
     *,
     histories: Mapping[tuple[str, str, str], pd.DataFrame],
+    trends: Mapping[tuple[str, str, str], dict[str, object]],
     field: pd.DataFrame | None,
     communes: pd.DataFrame | None,
     around: Around,
     classes: pd.Series,
 ) -> Iterable[dict[str, object]]:
-    """The lines of one indicator. `histories`: every vintage of a zone, oldest first; `field`: its peers; `communes`:
-    the members."""
+    """The lines of one indicator. `histories`: every vintage of a zone, oldest first; `trends`: what they say; `field`:
+    its peers; `communes`: the members."""
     context = indicator.nature == "context"
     ranked: dict[tuple[str, Key], pd.DataFrame] = {}
     for zone in _departements(around) if context else [around.own[0], *around.members]:
         same = around.own if zone == around.own[0] else [zone]
-        history = next((found for key in same if (found := histories.get((indicator.id, *key))) is not None), None)
-        if history is None:
+        key = next((key for near in same if (key := (indicator.id, *near)) in histories), None)
+        if key is None:
             continue
-        own = history.iloc[-1]
+        own = histories[key].iloc[-1]
         row = {"indicator_id": indicator.id, "zone_type": zone[0], "zone_code": zone[1]}
         row |= {"direction": indicator.direction, **{name: own[name] for name in SAME}}
-        row |= _trend(history, indicator, formula)
+        row |= trends.get(key, NO_TREND)
         row |= _rank(own, zone, indicator, formula, field=field, around=around, ranked=ranked)
         first = zone == around.own[0] and communes is not None
         members = communes[communes["period"] == own["period"]] if first else None
         yield row | _inequality(members, own["denominator"], classes, indicator, formula)
 
 
-def _trend(history: pd.DataFrame, indicator: Indicator, formula: Formula) -> dict[str, object]:
-    """What a zone's vintages say, from the first to the last: `trend_first` (value), `trend_slope, trend_p_value` and
-    the `trend_test` they come from.
+NO_TREND = {
+    "trend_first": np.nan, "trend_slope": np.nan, "trend_p_value": np.nan, "trend_from": None, "trend_to": None,
+    "trend_test": "",
+}  # fmt: skip
+
+
+def _trends(
+    histories: Mapping[tuple[str, str, str], pd.DataFrame], cards: Mapping[str, tuple[Indicator, Formula]]
+) -> dict[tuple[str, str, str], dict[str, object]]:
+    """What the vintages of each history say, from the first to the last: `trend_from, trend_to` (years), `trend_first`
+    (value), `trend_slope, trend_p_value` and the `trend_test` they come from. Those of a single vintage are left out.
 
     Shares and rates with counts: chi-squared test for linear trend, the census every five years only (its surveys
     overlap). Published series of five vintages or more: Mann-Kendall. Others move without a test (`trend_test` empty):
     measured on everyone, or by a model, chance has no part in them.
     """
-    none = dict.fromkeys(("trend_first", "trend_slope", "trend_p_value"), np.nan)
-    none |= {"trend_from": None, "trend_to": None, "trend_test": ""}
-    history = history[history["period"].str.fullmatch(r"\d{4}")].sort_values("period")
-    if len(history) < 2:
-        return none
-    years = history["period"].astype(int)
-    said = none | {"trend_from": years.iloc[0], "trend_to": years.iloc[-1], "trend_first": history["value"].iloc[0]}
-    if formula.kind == "ratio" and history[["numerator", "denominator"]].notna().all(axis=None):
-        table = history[["numerator", "denominator"]].assign(zone=OWN, period=years)
-        events = indicator.interval == "byar" or (table["numerator"] > table["denominator"]).any()
-        gap = 1 if indicator.interval == "byar" else CENSUS_GAP
-        found = comparison.trend(table, "neutral", "rate" if events else "proportion", minimum_gap=gap).iloc[0]
-        if found["change"] != "not_tested":
-            return said | {"trend_slope": found["slope"] * formula.multiplier, "trend_p_value": found["p_value"],
-                           "trend_test": "chi2"}  # fmt: skip
-    if formula.kind == "published":
-        found = comparison.series_trend(years, history["value"])
-        if not np.isnan(found["p_value"]):
-            return said | {"trend_slope": found["slope"], "trend_p_value": found["p_value"],
-                           "trend_test": "mann_kendall"}  # fmt: skip
+    keys = {"/".join(key): key for key in histories}
+    said: dict[tuple[str, str, str], dict[str, object]] = {}
+    counted: dict[tuple[str, int], list[pd.DataFrame]] = {}
+    for key, history in histories.items():
+        indicator, formula = cards[key[0]]
+        rows = history[history["period"].str.fullmatch(r"\d{4}")].sort_values("period")
+        if len(rows) < 2:
+            continue
+        years, values = rows["period"].astype(int), rows["value"]
+        said[key] = NO_TREND | {
+            "trend_from": years.iloc[0], "trend_to": years.iloc[-1], "trend_first": values.iloc[0],
+        }  # fmt: skip
+        if formula.kind == "ratio" and rows[["numerator", "denominator"]].notna().all(axis=None):
+            events = indicator.interval == "byar" or (rows["numerator"] > rows["denominator"]).any()
+            test = ("rate" if events else "proportion", 1 if indicator.interval == "byar" else CENSUS_GAP)
+            # A zone of one indicator is one series: all those of a test are tested at once.
+            series = rows[["numerator", "denominator"]].assign(zone="/".join(key), period=years)
+            counted.setdefault(test, []).append(series)
+        if formula.kind == "published":
+            found = comparison.series_trend(years, values)
+            if not np.isnan(found["p_value"]):
+                said[key] |= {
+                    "trend_slope": found["slope"], "trend_p_value": found["p_value"], "trend_test": "mann_kendall",
+                }  # fmt: skip
+    tested = [
+        comparison.trend(pd.concat(tables, ignore_index=True), "neutral", kind, minimum_gap=gap)
+        for (kind, gap), tables in counted.items()
+    ]
+    for zone, slope, p_value, change in (
+        row for found in tested for row in found[["slope", "p_value", "change"]].itertuples(name=None)
+    ):
+        key = keys[zone]
+        if change != "not_tested":
+            multiplier = cards[key[0]][1].multiplier
+            said[key] |= {"trend_slope": slope * multiplier, "trend_p_value": p_value, "trend_test": "chi2"}
     return said
 
 
@@ -324,10 +350,13 @@ def _rank(
         peers = field[(field["zone_type"] == kind) & (field["period"] == own["period"])]
         if first:
             same = [code for zone_type, code in around.own if zone_type == kind]
-            peers = pd.concat([own.to_frame().T, peers[~peers["zone_code"].isin(same)]])
-        bounds = peers[["value", "ci_low", "ci_high"]].astype(float)
-        found = comparison.rank_within(bounds["value"], bounds["ci_low"], bounds["ci_high"], indicator.direction)
-        ranked[key] = found.set_axis(pd.Index([zone[1], *peers["zone_code"].iloc[1:]] if first else peers["zone_code"]))
+            peers = peers[~peers["zone_code"].isin(same)]
+        bounds = ("value", "ci_low", "ci_high")
+        before = {name: [own[name]] if first else [] for name in bounds}
+        found = comparison.rank_within(
+            *(np.concatenate([before[name], peers[name].to_numpy(dtype=float)]) for name in bounds), indicator.direction
+        )
+        ranked[key] = found.set_axis(pd.Index([*([zone[1]] if first else []), *peers["zone_code"]]))
     table = ranked[key]
     if len(table) < 2 or zone[1] not in table.index:
         return none
