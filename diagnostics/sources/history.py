@@ -6,8 +6,8 @@ The columns are those of `history.by` in the card, and `count`, the persons that
 month is that of the file (its `Last-Modified`, else the day it came). A month once written never changes: a second
 edition in the same month is left aside. No name and no identifier of a person is written.
 
-The Parquet file remembers the sha256 of the one it counts (`attrs`): when a person undoes the acceptance of that one, its
-months are put aside (`<AAAA-MM>.parquet.withdrawn-<sha8>`), and the next good edition of the month is counted.
+The Parquet file remembers the sha256 of the one it counts (`attrs`): when a person undoes the acceptance of that one,
+its months are put aside (`<AAAA-MM>.parquet.withdrawn-<sha8>`), and the next good edition of the month is counted.
 
 What the months give (`history.values`) joins the observations of the dataset: see `with_history`.
 """

@@ -1,13 +1,15 @@
-"""The table of docs/faults.md, line by line: a good file serves, the fault happens, and what was promised holds.
+"""The tables of docs/faults.md, line by line: a good file serves, the fault happens, and what was promised holds.
 
-Each fault of the two first tables is either made here, through `Workshop.fetch` with a producer on loopback, or is the
-subject of the test that `ELSEWHERE` names. A line of the page without a test, or the reverse, fails.
+Each fault of the two first tables is made here, through `Workshop.fetch` with a producer on loopback, or is the subject
+of the test that `ELSEWHERE` names, as are the gates and the faults of this machine. A line of the page without a test,
+or the reverse, fails.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable
@@ -204,6 +206,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "a zip that is no workbook, for `.xlsx`": refused(zipped({"pop.csv": NEW}), "pas un classeur", "xlsx"),
     "Parquet or JSON cut": refused(b"PAR1" + NEW, "tronqué", "parquet"),
+    "a page of an API with fewer lines than its query": refused(
+        b'{"count": 20001, "data": [{"code": "55001", "annee": "2024", "pop": "7"}]}', "tranches plus petites", "json"
+    ),
     "another encoding": refused(NEW.replace(b"code;annee;pop", "code;annee;pop;é".encode("latin-1")), "UTF-8"),
     "a column that vanished or was renamed, a changed header": refused(
         NEW.replace(b"code;annee;pop", b"code;annee;habitants"), "habitants"
@@ -222,6 +227,28 @@ ELSEWHERE = {
     "sha256 other than the card's": "test_the_pin_of_the_card_names_what_was_expected_and_found",
     "checksum other than data.gouv.fr's": "test_a_file_that_is_not_what_data_gouv_announces_is_refused",
     "data.gouv.fr: no resource matches, or the API has changed": "test_an_answer_that_is_no_dataset_is_told",
+    # --- the gates
+    "`lecture`": "test_a_doubtful_file_is_kept_aside_with_its_reasons",
+    "`vide`": "test_judge_follows_the_thresholds_to_the_letter",
+    "`lignes attendues`": "test_the_number_of_lines_is_the_one_the_card_expects",
+    "`fiche : …`": "test_a_control_total_that_is_off_refuses_the_file",
+    "`taille`": "test_a_doubtful_file_is_kept_aside_with_its_reasons",
+    "`lignes`": "test_a_doubtful_file_is_kept_aside_with_its_reasons",
+    "`communes`": "test_a_doubtful_file_is_kept_aside_with_its_reasons",
+    "`périodes`": "test_a_doubtful_file_is_kept_aside_with_its_reasons",
+    # --- this machine
+    "process killed at any moment": "test_a_process_killed_at_any_step_leaves_a_good_file_serving",
+    "killed in the middle of a download": "test_a_process_killed_in_the_middle_of_a_download_resumes_it",
+    "two processes fetch one file": "test_two_at_once_cost_one_download",
+    "file deleted or altered since": "test_a_file_that_was_touched_or_deleted_comes_again",
+    "mirror folder not named or not there": "test_a_mirror_that_is_not_there_says_which_folder_and_how_to_name_it",
+    "file missing from the mirror or the snapshot": "test_a_file_missing_from_the_mirror_says_where_it_was_expected",
+    "mirror file replaced": "test_a_mirror_file_that_changed_is_hashed_again_and_held_to_the_pin",
+    "dropped file without `producer`, `obtained_on`, `reference`": "test_a_drop_without_provenance_is_refused_by_line",
+    "dropped file that does not hold to its card": "test_a_dropped_file_is_held_to_its_card_before_it_serves",
+    "killed between a file and its products": "test_the_next_run_ends_the_work",
+    "pip cannot reach its index": "test_a_package_or_member_that_is_not_there_is_named",
+    "`DIAGNOSTIC_DATA` on S3": "test_a_store_that_is_not_a_local_disk_is_refused",
 }
 
 
@@ -244,6 +271,11 @@ def _parquet(body: bytes) -> bytes:
     return out.getvalue()
 
 
+def _page(body: bytes) -> bytes:
+    header, *lines = (line.split(";") for line in body.decode().splitlines())
+    return json.dumps({"count": len(lines), "data": [dict(zip(header, line, strict=True)) for line in lines]}).encode()
+
+
 FORMS: dict[str, tuple[str, dict, Callable[[bytes], bytes]]] = {
     "csv": ("/pop.csv", {}, lambda body: body),
     "zip": (
@@ -254,6 +286,7 @@ FORMS: dict[str, tuple[str, dict, Callable[[bytes], bytes]]] = {
     "gz": ("/pop.csv.gz", {}, lambda body: gzip.compress(body, mtime=0)),
     "xlsx": ("/pop.xlsx", {"layout": "workbook", "options": {"header": "code"}}, _workbook),
     "parquet": ("/pop.parquet", {"layout": "parquet"}, _parquet),
+    "json": ("/pop.json", {"layout": "json_records"}, _page),
 }
 
 
@@ -292,9 +325,8 @@ def test_the_page_and_the_tests_tell_the_same_faults():
     text = PAGE.read_text(encoding="utf-8")
     promised = [
         cells[1].strip()
-        for title in ("## The server", "## The content")
-        for line in text.split(title)[1].split("\n## ")[0].splitlines()
-        if line.startswith("| ") and (cells := re.split(r"(?<!\\)\|", line))[1].strip() not in ("fault", "---")
+        for line in text.splitlines()
+        if line.startswith("| ") and (cells := re.split(r"(?<!\\)\|", line))[1].strip() not in ("fault", "gate", "---")
     ]
     assert sorted(promised) == sorted([*FAULTS, *ELSEWHERE])
     tests = "".join(p.read_text(encoding="utf-8") for p in HERE.glob("test_*.py"))

@@ -345,6 +345,13 @@ def test_judge_follows_the_thresholds_to_the_letter(before, after):
     assert failed(judge(before, after, SOURCE, SOURCE.distributions[0])) == expected
 
 
+@pytest.mark.parametrize(("rows", "refused"), [(99, True), (100, False), (120, False), (121, True)])
+def test_the_number_of_lines_is_the_one_the_card_expects(rows, refused):
+    expecting = SOURCE.distributions[0].model_copy(update={"rows": (100, 120)})
+    results = judge(None, FileFacts(size=1000, rows=rows), SOURCE, expecting)
+    assert failed(results) == ({"lignes attendues"} if refused else set())
+
+
 def test_a_missing_file_fails_presence():
     assert failed(judge(None, None, SOURCE, SOURCE.distributions[0])) == {"présence"}
 
