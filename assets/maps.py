@@ -4,7 +4,6 @@ import datetime
 import json
 
 import dagster as dg
-import duckdb
 import pandas as pd
 from upath import UPath
 
@@ -16,6 +15,7 @@ from diagnostics.cartography.maps import locator
 from diagnostics.catalog import Territory
 from diagnostics.geography.boundaries import read_boundaries
 from diagnostics.indicators import REFERENCE_POPULATION
+from diagnostics.sql import query
 from diagnostics.stamps import code_digest
 from diagnostics.storage import on_disk, replacing
 from diagnostics.workshop import Workshop
@@ -96,14 +96,13 @@ def _is_whole(folder: UPath, name: str) -> bool:
 
 
 def read_land(workshop: Workshop, territory: Territory) -> Land:
-    with duckdb.connect() as db:
-        populations = db.execute(
-            """
-            select zone_code, arg_max(value, period) as population from read_parquet(?)
-            where indicator_id = ? and zone_type = 'commune' group by zone_code
-            """,
-            [str(on_disk(workshop.storage.values)), REFERENCE_POPULATION],
-        ).df()
+    populations = query(
+        """
+        select zone_code, arg_max(value, period) as population from read_parquet(?)
+        where indicator_id = ? and zone_type = 'commune' group by zone_code
+        """,
+        [str(on_disk(workshop.storage.values)), REFERENCE_POPULATION],
+    )
     return Land.of(
         territory,
         read_boundaries(workshop.storage.geography),
@@ -115,41 +114,37 @@ def read_land(workshop: Workshop, territory: Territory) -> Land:
 
 def read_values(workshop: Workshop, land: Land, indicator_ids: list[str]) -> pd.DataFrame:
     """The rows of the public table that maps of these indicators can need: zones of the CLS, around, benchmarks."""
-    with duckdb.connect() as db:
-        db.register("wanted", pd.DataFrame(land.zones_of_interest, columns=["zone_type", "zone_code"]))
-        return db.execute(
-            "select v.* exclude (file_row_number) from read_parquet($path, file_row_number = true) v "
-            "semi join wanted using (zone_type, zone_code) where list_contains($ids, indicator_id) "
-            "order by file_row_number",
-            {"path": str(on_disk(workshop.storage.values)), "ids": indicator_ids},
-        ).df()
+    return query(
+        """
+        select v.* exclude (file_row_number) from read_parquet($path, file_row_number = true) v
+        semi join wanted using (zone_type, zone_code)
+        where list_contains($ids, indicator_id) order by file_row_number
+        """,
+        {"path": str(on_disk(workshop.storage.values)), "ids": indicator_ids},
+        wanted=pd.DataFrame(land.zones_of_interest, columns=["zone_type", "zone_code"]),
+    )
 
 
 def read_reference_values(workshop: Workshop, indicator_ids: list[str]) -> pd.DataFrame:
     """Every commune of France, latest period, for these indicators: what class bounds are computed from."""
-    with duckdb.connect() as db:
-        return db.execute(
-            """
-            with latest as (
-                select indicator_id, zone_code, arg_max(value, period) as value
-                from read_parquet($path)
-                where zone_type = 'commune' and value is not null and list_contains($ids, indicator_id)
-                group by indicator_id, zone_code
-            ),
-            people as (
-                select zone_code, arg_max(value, period) as population
-                from read_parquet($path)
-                where zone_type = 'commune' and value is not null and indicator_id = $population
-                group by zone_code
-            )
-            select indicator_id, value, population from latest join people using (zone_code)
-            """,
-            {
-                "path": str(on_disk(workshop.storage.values)),
-                "ids": indicator_ids,
-                "population": REFERENCE_POPULATION,
-            },
-        ).df()
+    return query(
+        """
+        with latest as (
+            select indicator_id, zone_code, arg_max(value, period) as value
+            from read_parquet($path)
+            where zone_type = 'commune' and value is not null and list_contains($ids, indicator_id)
+            group by indicator_id, zone_code
+        ),
+        people as (
+            select zone_code, arg_max(value, period) as population
+            from read_parquet($path)
+            where zone_type = 'commune' and value is not null and indicator_id = $population
+            group by zone_code
+        )
+        select indicator_id, value, population from latest join people using (zone_code)
+        """,
+        {"path": str(on_disk(workshop.storage.values)), "ids": indicator_ids, "population": REFERENCE_POPULATION},
+    )
 
 
 def forget_others(folder, stems: set[str]) -> None:

@@ -4,7 +4,6 @@ values stand together, with the maps of both."""
 import datetime
 
 import dagster as dg
-import duckdb
 import geopandas as gpd
 import pandas as pd
 
@@ -26,6 +25,7 @@ from diagnostics.indicators.patterns import (
     smoothed,
     types_of_territory,
 )
+from diagnostics.sql import query
 from diagnostics.storage import on_disk, write_parquet
 from diagnostics.workshop import Workshop
 
@@ -180,14 +180,13 @@ def smoothed_of(workshop: Workshop, land: Land, values: pd.DataFrame, area: set[
 def read_for_types(workshop: Workshop) -> pd.DataFrame:
     """Communes and EPCI of France for the variables of the typology and the population that weighs them."""
     wanted = [i.id for i in workshop.catalog.indicators.values() if i.typology] + [REFERENCE_POPULATION]
-    with duckdb.connect() as db:
-        return db.execute(
-            """
-            select indicator_id, zone_type, zone_code, period, value from read_parquet($path)
-            where zone_type in ('commune', 'epci') and list_contains($wanted, indicator_id)
-            """,
-            {"path": str(on_disk(workshop.storage.values)), "wanted": wanted},
-        ).df()
+    return query(
+        """
+        select indicator_id, zone_type, zone_code, period, value from read_parquet($path)
+        where zone_type in ('commune', 'epci') and list_contains($wanted, indicator_id)
+        """,
+        {"path": str(on_disk(workshop.storage.values)), "wanted": wanted},
+    )
 
 
 def read_area(workshop: Workshop, land: Land, area: set[str], membership: pd.DataFrame) -> pd.DataFrame:
@@ -200,15 +199,15 @@ def read_area(workshop: Workshop, land: Land, area: set[str], membership: pd.Dat
     wanted = [
         i.id for i in cards if i.space != "none" or i.typology or (i.id in own and smoothable(i, workshop.profile))
     ]
-    with duckdb.connect() as db:
-        db.register("zones", pd.DataFrame(sorted(zones), columns=["zone_type", "zone_code"]))
-        return db.execute(
-            """
-            select v.* from read_parquet($path) v semi join zones using (zone_type, zone_code)
-            where list_contains($wanted, indicator_id)
-            """,
-            {"path": str(on_disk(workshop.storage.values)), "wanted": wanted},
-        ).df()
+    return query(
+        """
+        select v.* exclude (file_row_number) from read_parquet($path, file_row_number = true) v
+        semi join zones using (zone_type, zone_code)
+        where list_contains($wanted, indicator_id) order by file_row_number
+        """,
+        {"path": str(on_disk(workshop.storage.values)), "wanted": wanted},
+        zones=pd.DataFrame(sorted(zones), columns=["zone_type", "zone_code"]),
+    )
 
 
 def write_types(found: Types, workshop: Workshop) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 import duckdb
 import pandas as pd
 
+from diagnostics.threads import threads
+
 
 def query(sql: str, parameters: Sequence | Mapping[str, object] = (), **tables: pd.DataFrame) -> pd.DataFrame:
     """The answer to a question. `tables`: frames that it may name; `parameters`: what its `?` or `$name` stand for.
 
     Moments are in UTC. Rows come in no order unless the question asks for one. Raises duckdb.Error.
     """
-    with duckdb.connect() as db:
+    with duckdb.connect(config={"threads": threads()}) as db:
         db.execute("set enable_progress_bar = false; set timezone = 'UTC'")
         for name, table in tables.items():
             db.register(name, table)

@@ -6,7 +6,6 @@ The template lays out the report model; every number passes through the filters 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from upath import UPath
 
 from diagnostics import french
 from diagnostics.reporting import narrative
-from diagnostics.reporting.assets import FAMILY, font_faces, screen_image
+from diagnostics.reporting.assets import FAMILY, font_faces, screen_images
 from diagnostics.reporting.model import Block, Figure, Report
 from diagnostics.storage import replacing
 
@@ -31,16 +30,13 @@ def write_html(report: Report, target: UPath | Path) -> None:
 
 
 def render_html(report: Report) -> str:
-    """The page as text. Reads the PNG of each map; nothing else."""
+    """The page as text. Reads the PNG of each map, and keeps it at screen size beside it; nothing else."""
     page = _environment().get_template("rapport.html.j2")
     paths = [block.map.png for block in report.blocks if block.map]
     paths += [figure.png for figure in report.patterns.maps] if report.patterns else []
-    # Pillow lets go of the interpreter while it works: two threads halve the wait.
-    with ThreadPoolExecutor(2) as threads:
-        images = dict(zip(paths, threads.map(screen_image, paths), strict=True))
     return page.render(
         report=report,
-        images=images,
+        images=screen_images(paths),
         fonts=Markup(font_faces()),
         style=Markup((TEMPLATES / "rapport.css").read_text(encoding="utf-8").replace("$FAMILY", FAMILY)),
     )
