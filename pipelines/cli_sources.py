@@ -102,7 +102,7 @@ def _known(workshop: Workshop, source: Source, distribution: Distribution) -> tu
     return source, distribution, [
         distribution.vintage,
         _verification(workshop, source, distribution),
-        _day(receipt.fetched_at) if receipt else "–",
+        _day(receipt.fetched_at) if receipt else "à la demande" if source.on_demand else "–",
         _rows(status, distribution),
         _gates(status),
     ]  # fmt: skip
@@ -131,6 +131,10 @@ def _detail(workshop: Workshop, source: Source) -> None:
     _say(f"{source.title} ({source.producer})\n{source.licence} · {source.homepage}")
     if source.notes:
         _say(source.notes)
+    if source.on_demand:
+        _say(
+            f"Aucun indicateur n'en dépend : récupéré à la demande seulement (`diagnostic sources fetch {source.id}`)."
+        )
     for distribution in source.distributions:
         status = _status(workshop, source, distribution)
         receipt = workshop.receipt(source.id, distribution)
