@@ -85,12 +85,16 @@ def derive(formula: Derived, inputs: Inputs) -> pd.DataFrame:
         return _unknown(inputs, f"entrées refusées : {refusal}")
 
 
+NOT_COMPUTED = "non calculé,"
+"""How `method` begins to say why a figure could not be made."""
+
+
 def _unknown(inputs: Inputs, why: str) -> pd.DataFrame:
     unknown = inputs.belongs[["zone_type", "zone_code"]].drop_duplicates(ignore_index=True)
     return unknown.assign(
         **dict.fromkeys(["numerator", "denominator", "value", "ci_low", "ci_high"], math.nan),
         period=inputs.period,
-        method=f"non calculé, {why}",
+        method=f"{NOT_COMPUTED} {why}",
         reliability="incomplete",
         coverage=0.0,
     )[COLUMNS]

@@ -7,15 +7,24 @@ tabular, so that columns of numbers align.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from upath import UPath
 
-from diagnostics.storage import on_disk
+from diagnostics.stamps import code_digest
+from diagnostics.storage import on_disk, replacing
+from diagnostics.threads import threads
 
 FAMILY = "Source Sans Diagnostic"  # its own name: a subset must not pass for the installed family
 FACES = (("Regular", 400, "normal"), ("It", 400, "italic"), ("Semibold", 600, "normal"))
@@ -27,6 +36,8 @@ CHARACTERS = (
 SCREEN_WIDTH = 1400  # pixels: sharp on a phone at three pixels a point, 200 dpi across a printed A4
 COLOURS = 128
 APART = 8  # levels of red, green or blue
+SCREEN = "screen"
+"""Folder beside the maps that holds them at screen size."""
 
 
 @cache
@@ -57,18 +68,58 @@ def _subset(face: str) -> bytes:
     return target.getvalue()
 
 
-def screen_image(path: Path) -> tuple[str, int, int]:
-    """A PNG at screen size as a data address, with its width and height in pixels.
+@dataclass(frozen=True)
+class ScreenImage:
+    """A picture ready to stand in a page: its data address, its width and height in pixels."""
+
+    source: str
+    width: int
+    height: int
+
+
+def screen_images(paths: Sequence[Path | UPath]) -> dict[Path | UPath, ScreenImage]:
+    """Each PNG at screen size. What was made for a former page serves again as long as the PNG is the same, byte for
+    byte: it lies in `screen/` beside it, and says what it was made from. Nothing else stays there."""
+    # Pillow lets go of the interpreter while it works.
+    with ThreadPoolExecutor(threads()) as pool:
+        images = dict(zip(paths, pool.map(screen_image, paths), strict=True))
+    serving = {_kept(path) for path in paths}
+    for folder in {kept.parent for kept in serving}:
+        for kept in set(folder.glob("[!.]*.png")) - serving:
+            kept.unlink(missing_ok=True)
+    return images
+
+
+def _kept(path: Path | UPath) -> UPath:
+    return UPath(path).parent / SCREEN / path.name
+
+
+def screen_image(path: Path | UPath) -> ScreenImage:
+    """A PNG at screen size; see `screen_images`."""
+    drawn, kept = on_disk(path).read_bytes(), _kept(path)
+    made_from = hashlib.sha256(drawn + f"{code_digest('reporting')} {PIL.__version__}".encode()).hexdigest()
+    content = on_disk(kept).read_bytes() if kept.exists() else b""
+    if made_from.encode() not in content:
+        content = _reduced(drawn, made_from)
+        with replacing(kept) as temporary:
+            temporary.write_bytes(content)
+    with Image.open(io.BytesIO(content)) as image:
+        return ScreenImage(f"data:image/png;base64,{base64.b64encode(content).decode()}", image.width, image.height)
+
+
+def _reduced(drawn: bytes, made_from: str) -> bytes:
+    """A PNG at screen size that bears `made_from`.
 
     A few flat colours and their anti-aliasing: a palette divides the weight by ten without a visible change.
     """
-    with Image.open(on_disk(path)) as full:
+    with Image.open(io.BytesIO(drawn)) as full:
         image, palette = full.convert("RGB"), _palette(full)
     if image.width > SCREEN_WIDTH:
         image = image.resize((SCREEN_WIDTH, round(image.height * SCREEN_WIDTH / image.width)), Image.Resampling.LANCZOS)
-    target = io.BytesIO()
-    image.quantize(palette=palette, dither=Image.Dither.NONE).save(target, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(target.getvalue()).decode()}", image.width, image.height
+    target, words = io.BytesIO(), PngInfo()
+    words.add_text("made_from", made_from)
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(target, "PNG", pnginfo=words)
+    return target.getvalue()
 
 
 def _palette(drawn: Image.Image) -> Image.Image:

@@ -163,11 +163,13 @@ def _sections(
     vigilance: Sequence[Vigilance],
 ) -> tuple[Section, ...]:
     home: dict[str, str] = {}
+    told: dict[str, Unknown] = {}
     sections = []
     for position, axis in enumerate(territory.axes, start=1):
         listed = list(dict.fromkeys((*axis.indicators, *axis.complementary)))
         shown = [i for i in listed if i in blocks]
         finding, verdict = finding_of([blocks[i] for i in shown], place, declared=bool(listed))
+        absent = {i: told.get(i, unknown[i]) for i in listed if i in unknown and not unknown[i].partial}
         sections.append(
             Section(
                 anchor=f"axe-{position}",
@@ -179,9 +181,12 @@ def _sections(
                 overview_columns=("Territoire", *_overview_zones(place)),
                 overview=tuple(_reference(blocks[i], home.get(i), i not in axis.indicators, place) for i in shown),
                 blocks=tuple(blocks[i] for i in shown if i not in home),
-                unknown=tuple(unknown[i] for i in listed if i in unknown and not unknown[i].partial),
+                unknown=tuple(absent.values()),
             )
         )
+        # Why an indicator is absent is said once, in the first axis that awaits it.
+        elsewhere = f"dit plus haut, dans « {axis.title} »"
+        told |= {i: replace(absent[i], reason=narrative.sentence(elsewhere)) for i in absent if i not in told}
         home |= {i: axis.title for i in shown if i not in home}
     return tuple(sections)
 

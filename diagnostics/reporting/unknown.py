@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from diagnostics import french
 from diagnostics.catalog import Indicator
+from diagnostics.indicators.derived import NOT_COMPUTED
+from diagnostics.indicators.engine import REFUSED
 from diagnostics.reporting import narrative
 from diagnostics.reporting.figures import Facts
 from diagnostics.reporting.model import Block, Figure, Unknown
@@ -53,6 +55,9 @@ def _withheld(figure: Figure) -> str:
     """Why a row without a value has none."""
     if figure.reliability == "masked":
         return "masqué : effectifs trop petits ou secret statistique du producteur"
+    if told := next((mark for mark in (NOT_COMPUTED, REFUSED) if mark in figure.method), None):
+        # The engine and the statistics say it themselves, with the amounts or the tables in cause.
+        return figure.method[figure.method.index(told) :]
     if figure.coverage is not None and figure.coverage < COVERAGE_PUBLISHED:
         return (
             f"non publié : les communes dont la donnée est connue n’abritent que "
