@@ -61,8 +61,9 @@ class Workshop:
 
     @cached_property
     def sources(self) -> dict[str, Source]:
-        """Those that take part in a run: all of `offered` but those `on_demand` that nobody has brought here."""
-        return {s.id: s for s in self.offered.values() if not s.on_demand or self._brought(s)}
+        """Those that take part in a run: all of `offered` but the producers' files `on_demand` that nobody brought."""
+        free = self.profile != "official"
+        return {s.id: s for s in self.offered.values() if free or not s.on_demand or self._brought(s)}
 
     def _brought(self, source: Source) -> bool:
         return any(self.receipt(source.id, d) for d in source.of_profile(self.profile)) or bool(
