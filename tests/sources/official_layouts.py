@@ -881,6 +881,7 @@ FILES: dict[tuple[str, str], Callable[[], bytes]] = {
         ["DEP", "LIBDEP", "POP_2025", "POP_2050", "POP_2070"],
         [["54", "Meurthe-et-Moselle", "730,5", "700,2", "660"], ["57", "Moselle", 1050, 1010, 940]]),
     ("anct_qpv", "quartiers"): quarters,
+    ("drees_maternites", "etablissements_2021"): lambda: drop(["FI_ET"], [["540023264"], ["570005165"]]),
     ("hubeau_eau", "resultats_38151"): hubeau("38151"),
     ("hubeau_eau", "resultats_38317"): hubeau("38317"),
     ("hubeau_eau", "resultats_38382"): hubeau("38382"),
