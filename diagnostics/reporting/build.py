@@ -318,7 +318,7 @@ def _perimeter(facts: Facts, place: Place) -> Perimeter:
         commune_count=len(place.communes),
         epci=place.epci,
         departements=tuple(z for z in place.benchmarks if z.type == "departement"),
-        regions=tuple(z for z in place.benchmarks if z.type == "region"),
+        regions=tuple(z for z in place.benchmarks if z.is_region),
         population=known.value if known else None,
         population_period=known.period if known else "",
         # The density's denominator is the area, in km².

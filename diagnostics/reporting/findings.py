@@ -83,7 +83,7 @@ def finding_of(blocks: Sequence[Block], place: Place, *, declared: bool = True) 
         return f"{first.label} : {first.reading[:1].lower()}{first.reading[1:]}", "not_compared"
     gap = max(gaps, key=lambda g: g.rank)
     own, other = gap.block.own.figure, gap.row.figure
-    zone = f"la région {other.zone.name}" if other.zone.type == "region" else "la France"
+    zone = f"la région {other.zone.name}" if other.zone.is_region else "la France"
     figures = f"{gap.block.label} : {quantity(own)} dans le territoire, contre {quantity(other)} pour {zone}"
     than = narrative.against(other.zone.type, other.zone.name, other.zone.of)
     difference = narrative.gap_words(own.value, other.value, unit=own.unit, decimals=own.decimals, than=than)

@@ -58,6 +58,7 @@ def _environment() -> Environment:
         "date": french.date,
         "plural": narrative.plural,
         "cell": cell,
+        "kind": narrative.kind,
         "interval": lambda figure: french.interval(figure.low, figure.high, figure.decimals),
         "css_string": css_string,
         "members_range": members_range,
@@ -68,7 +69,6 @@ def _environment() -> Environment:
     environment.globals |= {
         "verdicts": narrative.VERDICTS,
         "reliability": narrative.RELIABILITY,
-        "zone_types": narrative.ZONE_TYPES,
     }
     return environment
 

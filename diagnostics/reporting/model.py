@@ -59,17 +59,23 @@ class Vigilance:
 
 @dataclass(frozen=True)
 class Zone:
-    """A zone as a reader names it. `of` is the name after « de » (« de la Meuse »), `role` its place in the report."""
+    """A zone as a reader names it. `of` is the name after « de » (« de la Meuse »), `role` its place in the report.
+    `also_region`: a département that is a région by itself, as overseas: it is shown once."""
 
     type: str
     code: str
     name: str
     of: str
     role: Role
+    also_region: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
         return self.type, self.code
+
+    @property
+    def is_region(self) -> bool:
+        return self.type == "region" or self.also_region
 
 
 @dataclass(frozen=True)

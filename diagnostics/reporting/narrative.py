@@ -14,7 +14,7 @@ import pandas as pd
 
 from diagnostics import french
 from diagnostics.catalog.models import Formula, ShareOverThreshold, Term
-from diagnostics.reporting.model import Trend
+from diagnostics.reporting.model import Trend, Zone
 
 # « Type de nom en clair » of the COG (INSEE): how a name takes its article. https://www.insee.fr/fr/information/2560684
 OF = {
@@ -79,6 +79,11 @@ ZONE_TYPES = {
     "similar": "territoires similaires",
     "france": "France",
 }
+
+
+def kind(zone: Zone) -> str:
+    """What a zone is, in one word or two: « département », « département et région »."""
+    return "département et région" if zone.also_region else ZONE_TYPES[zone.type]
 
 
 def _starts_with_vowel(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import pandas as pd
@@ -46,6 +47,7 @@ class Place:
         around = of_communes[of_communes["parent_type"] == "epci"]
         whole = around.groupby(["parent_type", "parent_code"])["child_code"].nunique()
         entirely = {key for key in inside.index.intersection(whole.index) if inside[key] == whole[key]}
+        departement_regions = self._departement_regions(of_communes)
         count = len(self.commune_codes)
         # Zones that are the same set of communes: a figure published for one of them is the territory's own.
         self.same = [self.territory.key, *sorted(key for key in entirely if inside[key] == count)]
@@ -60,8 +62,15 @@ class Place:
         above = larger if len(self.epci) == 1 else []  # one intercommunality around: the natural first benchmark
         self.benchmarks = (
             *(self.zone("epci", code, "benchmark") for code in above),
-            *(self.zone("departement", code, "benchmark") for code in self.parents.get("departement", [])),
-            *(self.zone("region", code, "benchmark") for code in self.parents.get("region", [])),
+            *(
+                replace(self.zone("departement", code, "benchmark"), also_region=code in departement_regions)
+                for code in self.parents.get("departement", [])
+            ),
+            *(
+                self.zone("region", code, "benchmark")
+                for code in self.parents.get("region", [])
+                if code not in departement_regions.values()
+            ),
             *([self.similar] if similar else []),
             self.zone("france", "FR", "benchmark"),
         )
@@ -74,6 +83,18 @@ class Place:
         self.iris = (
             tuple(self.zone("iris", code, "iris") for code in sorted(iris)) if count == 1 and len(iris) > 1 else ()
         )
+
+    def _departement_regions(self, of_communes: pd.DataFrame) -> dict[str, str]:
+        """département -> the région that is the same communes, as overseas."""
+
+        def communes(level: str) -> dict[str, frozenset[str]]:
+            rows = of_communes[
+                (of_communes["parent_type"] == level) & of_communes["parent_code"].isin(self.parents.get(level, []))
+            ]
+            return {code: frozenset(inside) for code, inside in rows.groupby("parent_code")["child_code"]}
+
+        regions = {inside: code for code, inside in communes("region").items()}
+        return {code: regions[inside] for code, inside in communes("departement").items() if inside in regions}
 
     def name_of(self, zone_type: str, code: str) -> str:
         """The name of any zone of France; its code when it has none."""
@@ -115,7 +136,7 @@ class Place:
     @property
     def main(self) -> Zone:
         """What findings compare with: the région, or France when the territory spreads over several."""
-        regions = [zone for zone in self.benchmarks if zone.type == "region"]
+        regions = [zone for zone in self.benchmarks if zone.is_region]
         return regions[0] if len(regions) == 1 else self.benchmarks[-1]
 
     @cached_property

@@ -47,7 +47,7 @@ def _reason_partial(block: Block, facts: Facts) -> str:
     if block.aggregable and not facts.catalog.is_computable(indicator, facts.profile):
         missing = narrative.PROFILES[facts.profile]
         return f"absent des {missing} : seules des valeurs calculées antérieurement sont reprises"
-    scales = french.listing(list(dict.fromkeys(narrative.ZONE_TYPES[r.figure.zone.type] for r in block.benchmarks)))
+    scales = french.listing(list(dict.fromkeys(narrative.kind(r.figure.zone) for r in block.benchmarks)))
     return f"inconnu à l’échelle du territoire : seuls des repères sont publiés ({scales})"
 
 

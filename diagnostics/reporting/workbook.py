@@ -285,7 +285,7 @@ def _column_name(zone: Zone) -> str:
     return (
         zone.name
         if zone.role != "benchmark" or zone.type in ("france", "similar")
-        else f"{zone.name} ({narrative.ZONE_TYPES[zone.type]})"
+        else f"{zone.name} ({narrative.kind(zone)})"
     )
 
 
@@ -321,7 +321,7 @@ def _long(book: xlsxwriter.Workbook, styles: _Styles, report: Report) -> None:
         texts = (
             term.theme,
             term.label,
-            narrative.ZONE_TYPES[zone.type],
+            narrative.kind(zone),
             ROLES[zone.role],
             zone.code,
             zone.name,

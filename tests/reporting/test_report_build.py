@@ -5,7 +5,7 @@ import pytest
 from report_frames import membership_table, source_use, value_row, values_table
 
 from diagnostics.errors import GeographyError
-from diagnostics.reporting import Vigilance, zone_keys
+from diagnostics.reporting import Vigilance, narrative, zone_keys
 from diagnostics.reporting.figures import dataset_ids
 from diagnostics.reporting.html import render_html
 from diagnostics.statistics.vulnerability import grid_words
@@ -349,3 +349,28 @@ def test_the_rule_of_vigilance_is_in_words(report):
     assert "Trois points" in rules["Points de vigilance"]
     assert "Benjamini-Hochberg" in rules["Comparaison à un repère"]
     assert 'id="regle-vigilance"' in render_html(report)
+
+
+def test_a_departement_that_is_a_region_by_itself_is_shown_once(commune_report):
+    (both,) = [zone for zone in commune_report.key_columns if zone.is_region]
+    assert (both.type, both.code, narrative.kind(both)) == ("departement", "38", "département et région")
+    assert commune_report.main == both
+    assert not [zone for zone in commune_report.zones if zone.type == "region"]
+
+
+def test_why_an_indicator_is_absent_is_said_in_the_first_axis_that_awaits_it(build, petr, petr_values):
+    axes = [petr.axes[0], petr.axes[1], petr.axes[2].model_copy(update={"indicators": ["closed"]})]
+    first, last = build(petr_values, territory=petr.model_copy(update={"axes": axes})).sections[1:]
+    assert "détenue par la CPAM" in next(u.reason for u in first.unknown if u.label == "Refus de soins")
+    assert [u.reason for u in last.unknown] == ["Dit plus haut, dans « Autonomie »."]
+
+
+@pytest.mark.parametrize(
+    "method", ["non calculé, il manque : table de mortalité", "ratio; refusé, valeur impossible : 104,3 (24 sur 23)"]
+)
+def test_a_figure_that_could_not_be_made_says_what_its_method_says(build, petr_values, method):
+    rows = petr_values[petr_values["indicator_id"] != "withheld"]
+    own = value_row("withheld", "cls", "val-test", None, reliability="incomplete", method=method)
+    report = build(pd.concat([rows, values_table(own)], ignore_index=True))
+    reason = next(u.reason for u in report.unknown if u.label == "Indicateur retenu")
+    assert reason.lower().rstrip(".") == method.split("; ")[-1]
