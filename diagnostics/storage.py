@@ -13,7 +13,8 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ CACHE_BYTES = 5_000_000_000
 """How much of a remote store is kept on this machine, unless `DIAGNOSTIC_CACHE_BYTES` says otherwise."""
 IN_USE_SECONDS = 900
 """A copy that served so recently may still be about to be opened: it is not forgotten."""
+ASKED_AT_ONCE = 32
 UNFINISHED_SECONDS = 3600
 """A temporary file that was not written to for that long belongs to a process that died."""
 
@@ -130,6 +132,19 @@ def on_disk(path: UPath | Path) -> Path:
         _forget_the_oldest(keep=copy)
     copy.touch()
     return copy
+
+
+def read_texts(paths: Sequence[UPath]) -> list[str | None]:
+    """What small text files say, None for those that do not exist. A remote store is asked for many at once."""
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        return list(pool.map(_text, paths))
+
+
+def _text(path: UPath) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
 
 
 def _cache() -> Path:

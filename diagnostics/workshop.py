@@ -7,7 +7,7 @@ made from. A *stamp* is a digest of everything a product depends on: its inputs'
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +26,7 @@ from diagnostics.sources.receipts import Receipt, read_receipt, receipt_path, se
 from diagnostics.sources.refusals import Outcome
 from diagnostics.sources.web import Progress, Web
 from diagnostics.stamps import Cards, Stamps, digest, file_digest
-from diagnostics.storage import Storage, on_disk, replacing
+from diagnostics.storage import Storage, on_disk, read_texts, replacing
 
 PROFILES: tuple[Profile, ...] = ("embedded", "mirror", "official")
 
@@ -262,8 +262,9 @@ class Workshop:
 
     def stale(self, products: Iterable[str]) -> list[str]:
         """Those of these products that are not up to date, the raw files being looked at once."""
-        stamps = self._stamps()
-        return [product for product in products if self._recorded(product) != self._stamp(product, stamps)]
+        stamps, asked = self._stamps(), list(products)
+        recorded = zip(asked, self._recorded(asked), strict=True)
+        return [product for product, stamp in recorded if stamp != self._stamp(product, stamps)]
 
     def record(self, product: str) -> str:
         """Write down that `product` now stands on its present stamp; returns it.
@@ -303,12 +304,9 @@ class Workshop:
     def _ledger_entry(self, product: str):
         return self.storage.processed / "stamps" / product
 
-    def _recorded(self, product: str) -> str | None:
-        """The stamp that `product` was last made on, None when it never was."""
-        try:
-            return self._ledger_entry(product).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
+    def _recorded(self, products: Sequence[str]) -> list[str | None]:
+        """The stamp that each product was last made on, None when it never was."""
+        return read_texts([self._ledger_entry(product) for product in products])
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -330,7 +328,7 @@ class Workshop:
     def _stamp(self, product: str, stamps: Stamps) -> str:
         if product != "database":
             return stamps.of(product)
-        return stamps.database([self._recorded(f"patterns/{t}") for t in sorted(self.catalog.territories)])
+        return stamps.database(self._recorded([f"patterns/{t}" for t in sorted(self.catalog.territories)]))
 
     def _stamps(self) -> Stamps:
         """The stamps of every product, the raw files being as they are now.

@@ -29,6 +29,8 @@ Key = tuple[str, str]
 REFERENCE, BOUNDARIES = ("geography", "reference"), ("geography", "boundaries")
 VALUES, TYPOLOGY = ("indicators", "values"), ("indicators", "typology")
 DATABASE = ("indicators", "database")
+PRODUCTS = ("maps", "patterns", "report", "package", "changes")
+"""What is made for each territory, in the order of the flow."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The command line says what it does in its own words; the history keeps every event."""
@@ -50,8 +52,16 @@ def stale_assets(workshop: Workshop) -> list[Key]:
 
 
 def stale_deliverables(workshop: Workshop, territory_id: str) -> list[Key]:
-    asked = [f"{product}/{territory_id}" for product in ("maps", "patterns", "report", "package", "changes")]
-    return [("territories", product.partition("/")[0]) for product in workshop.stale(asked)]
+    return stale_of_each(workshop, [territory_id])[territory_id]
+
+
+def stale_of_each(workshop: Workshop, territory_ids: Sequence[str]) -> dict[str, list[Key]]:
+    """territory -> its deliverables that are not up to date. All are looked at together: a store far away is slow."""
+    asked = {f"{product}/{name}": (name, product) for name in territory_ids for product in PRODUCTS}
+    found: dict[str, list[Key]] = {name: [] for name in territory_ids}
+    for name, product in map(asked.__getitem__, workshop.stale(asked)):
+        found[name].append(("territories", product))
+    return found
 
 
 def run(workshop: Workshop, territory_ids: Sequence[str]) -> list[str]:

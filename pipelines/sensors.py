@@ -20,7 +20,7 @@ from diagnostics.catalog import Catalog
 from diagnostics.stamps import digest
 from diagnostics.workshop import Workshop
 from pipelines.jobs import DELIVERABLES, FIGURES
-from pipelines.run import stale_assets, stale_deliverables
+from pipelines.run import stale_assets, stale_of_each
 
 DAY = 24 * 3600
 ASK_EVERY = {"monthly": DAY, "quarterly": 2 * DAY, "yearly": 7 * DAY, "irregular": 7 * DAY, "static": 30 * DAY}
@@ -114,8 +114,7 @@ def _stale_deliverables() -> dg.SensorDefinition:
         if not workshop.is_current("values"):
             return dg.SkipReason("Les indicateurs ne sont pas à jour : les livrables attendent.")
         requests = []
-        for territory in sorted(workshop.catalog.territories):
-            stale = stale_deliverables(workshop, territory)
+        for territory, stale in stale_of_each(workshop, sorted(workshop.catalog.territories)).items():
             if stale and (workshop.storage.territory(territory) / "rapport.html").exists():
                 key = digest([[*k, workshop.stamp(f"{k[-1]}/{territory}")] for k in stale])
                 keys = [dg.AssetKey(list(k)) for k in stale]
