@@ -18,8 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +30,7 @@ from diagnostics.catalog import load_catalog
 from diagnostics.geography.stored import read_reference
 from diagnostics.indicators import build_facts, compute, needed_variables, reference_population
 from diagnostics.sources.receipts import file_sha256
+from diagnostics.threads import VARIABLE
 from diagnostics.workshop import Workshop
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,15 +85,20 @@ def run() -> list[dict]:
     """Every case; a single skipped one when there is no mirror."""
     if not MIRROR.is_dir():
         return [{"name": "pipeline, mirror profile", "skipped": f"no mirror folder at {MIRROR.name}"}]
-    with tempfile.TemporaryDirectory() as name:
-        environment = _environment(Path(name))
-        before = dict(os.environ)
-        os.environ.update(environment)
-        try:
-            return _cases()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+    with tempfile.TemporaryDirectory() as name, _told(_environment(Path(name))):
+        return _cases()
+
+
+@contextmanager
+def _told(variables: dict[str, str]) -> Iterator[None]:
+    """These variables of the environment, here and in the processes that start meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -214,14 +222,10 @@ def _deliverables_without_dagster() -> None:
 
 def _refreshed() -> tuple[float, float]:
     """Seconds and peak memory of a refresh after one producer revised one figure of a small file."""
-    before = os.environ["DIAGNOSTIC_MIRROR"]
     with tempfile.TemporaryDirectory() as name:
         _mirror_with_a_revised_figure(Path(name))
-        os.environ["DIAGNOSTIC_MIRROR"] = name
-        try:
+        with _told({"DIAGNOSTIC_MIRROR": name}):
             return _alone(_refresh)
-        finally:
-            os.environ["DIAGNOSTIC_MIRROR"] = before
 
 
 def _mirror_with_a_revised_figure(folder: Path) -> None:
@@ -256,10 +260,13 @@ def _refresh() -> None:
 
 
 def _backfill(*, workers: int) -> float:
-    """Seconds to make the deliverables of seven CLS, each a run of its own, from figures that are up to date."""
+    """Seconds to make the deliverables of seven CLS, each a run of its own, from figures that are up to date.
+
+    Workers are as `deploy/` starts them: up before the clock starts, one core each, and they make deliverables only;
+    the database, which holds those of all, is made once after a backfill.
+    """
     _forget(*SEVEN)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        # Workers are up before the clock starts: a team keeps them up.
+    with _told({VARIABLE: "1"}), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         list(pool.map(_awake, range(4 * workers)))
         start = time.perf_counter()
         list(pool.map(_deliverables_of, SEVEN))
@@ -276,15 +283,27 @@ def _forget(*territories: str) -> None:
 
 
 def _awake(_number: int) -> None:
-    import pipelines.definitions  # noqa: F401, PLC0415
-
+    _jobs()
     time.sleep(0.5)
 
 
-def _deliverables_of(territory: str) -> None:
-    from pipelines.run import run as bring  # noqa: PLC0415
+@cache
+def _jobs():
+    """The workshop and the jobs of a worker: the code is loaded once."""
+    import pipelines.definitions  # noqa: F401, PLC0415
+    from pipelines.run import Jobs  # noqa: PLC0415
 
-    assert bring(Workshop.from_environment(), [territory])
+    workshop = Workshop.from_environment()
+    return workshop, Jobs(workshop)
+
+
+def _deliverables_of(territory: str) -> None:
+    from pipelines.run import stale_deliverables  # noqa: PLC0415
+
+    workshop, jobs = _jobs()
+    keys = stale_deliverables(workshop, territory)
+    assert keys
+    jobs.materialize(keys, territory)
 
 
 def _first_indicators() -> None:
