@@ -246,6 +246,7 @@ def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[In
                 "indicator_id": indicator.id,
                 "kind": formula.kind,
                 "weighted": "weight" in formula.roles(),
+                "counted": _counted(indicator, formula),
                 **{f"n_{_letter(formula, role)}": len(terms) for role, terms in formula.roles().items()},
                 "context": indicator.nature == "context",
                 "period": period_of(formula),
@@ -264,11 +265,12 @@ def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[In
             ]
     db.register("spec_frame", pa.Table.from_pylist(specs, schema=_SPEC_SCHEMA))
     db.register("terms_frame", pa.Table.from_pylist(terms, schema=_TERM_SCHEMA))
-    db.execute("""
+    db.execute(f"""
         create type indicator as enum (select indicator_id from spec_frame order by 1);
         create type period as enum (
             select period from spec_frame union select period from terms_frame order by 1
         );
+        create macro plain(v) as case when v between -{ROUNDING} and 0 then 0 else v end;
         create table spec as select * replace (indicator_id::indicator as indicator_id, period::period as period)
         from spec_frame;
         create table terms as
@@ -276,7 +278,7 @@ def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[In
         from terms_frame join series using (variable, period) join spec_frame s using (indicator_id);
         create table results (
             indicator_id indicator, zone uinteger, period period,
-            numerator double, denominator double, value double, coverage double, secret boolean)
+            numerator double, denominator double, value double, coverage double, secret boolean, impossible boolean)
     """)
 
 
@@ -285,6 +287,7 @@ _SPEC_SCHEMA = pa.schema(
         ("indicator_id", pa.string()),
         ("kind", pa.string()),
         ("weighted", pa.bool_()),
+        ("counted", pa.bool_()),
         ("n_x", pa.int32()),
         ("n_y", pa.int32()),
         ("n_w", pa.int32()),
@@ -310,6 +313,13 @@ def _thresholds(formula: Formula) -> list[float] | None:
     return [float(t) for t in formula.threshold] if isinstance(formula.threshold, list) else [float(formula.threshold)]
 
 
+def _counted(indicator: Indicator, formula: Formula) -> bool:
+    """Whether the first operand of a member cannot be negative: what the others add to it could not undo it."""
+    if formula.kind in ("share_over_threshold", "published"):
+        return False
+    return formula.kind == "growth" or bounds(indicator, formula)[0] == 0
+
+
 def _letter(formula: Formula, role: str) -> str:
     if isinstance(formula, Published):
         return "x"
@@ -328,7 +338,8 @@ def period_of(formula: Formula) -> str:
 def _operands(db: duckdb.DuckDBPyConnection, kind: str) -> None:
     """x, y and w of each indicator of `kind` in each commune and IRIS, or in each département for a context indicator.
 
-    An operand is known only when every term of its role is.
+    An operand is known only when every term of its role is. One that is negative and cannot be (more people in
+    households than people) is `impossible`; a difference of weighted decimals that should be nothing is nothing.
     """
     db.execute(
         """
@@ -346,10 +357,16 @@ def _operands(db: duckdb.DuckDBPyConnection, kind: str) -> None:
             where t.kind = ?
               and case when s.context then z.zone_type = 'departement' else z.zone_type in ('commune', 'iris') end
             group by t.indicator_id, f.zone
+        ), known as (
+            select a.indicator_id, a.zone, s.counted, secret,
+                   case when a.n_x <> s.n_x then null when s.counted then plain(x) else x end as x,
+                   case when a.n_y = s.n_y then plain(y) end as y,
+                   case when not s.weighted then 1 when a.n_w = s.n_w then plain(w) end as w
+            from added a join spec s using (indicator_id)
         )
-        select a.indicator_id, a.zone, case when a.n_x = s.n_x then x end as x, case when a.n_y = s.n_y then y end as y,
-               case when not s.weighted then 1 when a.n_w = s.n_w then w end as w, secret
-        from added a join spec s using (indicator_id)
+        select indicator_id, zone, x, y, w, secret, coalesce(counted and x < 0, false) or coalesce(y < 0, false)
+               or coalesce(w < 0, false) as impossible
+        from known
         """,
         [kind],
     )
@@ -381,6 +398,7 @@ def _aggregate(db: duckdb.DuckDBPyConnection, kind: str) -> None:
         insert into results
         with members as materialized (
             select o.indicator_id, o.zone, {hit} {known} as known, o.secret and not known as secret,
+                   o.impossible and known as impossible,
                    case when known then {a.n} end as n, case when known then {a.d} end as d,
                    case when known then p.population end as covered
             from operands o
@@ -390,19 +408,21 @@ def _aggregate(db: duckdb.DuckDBPyConnection, kind: str) -> None:
         ),
         -- a commune, an IRIS, a département of a context figure stands for itself: nothing to add up
         own as (
-            select indicator_id, zone, n, d, covered, known, secret
+            select indicator_id, zone, n, d, covered, known, secret, impossible
             from members semi join (select zone from belongs where zone = parent) using (zone)
         ),
         above as (
-            select indicator_id, b.parent as zone, {a.add}(n) as n, {a.add}(d) as d, sum(covered) as covered,
-                   bool_or(known) as known, bool_or(secret) as secret
+            -- what cannot be is not added up: its people are not covered
+            select indicator_id, b.parent as zone, {a.add}(n) filter (not impossible) as n,
+                   {a.add}(d) filter (not impossible) as d, sum(covered) filter (not impossible) as covered,
+                   bool_or(known and not impossible) as known, bool_or(secret) as secret, false as impossible
             from members m join belongs b using (zone) where b.parent <> m.zone group by indicator_id, b.parent
         )
         select indicator_id, zone, s.period, {counts}, {a.value},
                -- a zone without inhabitants has no one to cover: it is covered when its members are known
                case when coalesce(z.population, 0) > 0 then least(coalesce(covered, 0) / z.population, 1)
                     when known then 1 else 0 end,
-               secret
+               secret, impossible
         from (from own union all from above)
         join spec s using (indicator_id)
         left join zone_population z using (zone)
@@ -415,7 +435,7 @@ def _published(db: duckdb.DuckDBPyConnection) -> None:
     db.execute("""
         insert into results
         select t.indicator_id, f.zone, t.period, null, null, t.x * f.value,
-               case when f.secret then 0 else 1 end, f.secret
+               case when f.secret then 0 else 1 end, f.secret, false
         from terms t join facts f using (series) join zones z using (zone)
         where t.kind = 'published' and not f.missing
           and z.zone_type in ('iris', 'commune', 'epci', 'departement', 'region', 'france')
@@ -463,7 +483,7 @@ def _rows(db: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
     """The figures of one indicator, zone by zone: one at a time, so that memory never holds all of them twice."""
     rows = db.sql(
         """
-        select rank, period, numerator, denominator, value, coverage, secret,
+        select rank, period, numerator, denominator, value, coverage, secret, impossible,
                case when zone <> here then benchmark end as benchmark
         from results join (select zone, rank from ranked) using (zone) left join benchmarks using (indicator_id, period)
         where indicator_id = $name
@@ -474,7 +494,7 @@ def _rows(db: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
     return rows.to_arrow_table().combine_chunks()
 
 
-_NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "benchmark"]
+_NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "impossible", "benchmark"]
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 """Words travel as indices: a handful of them, repeated over every zone of France."""
 VALUES_SCHEMA = pa.schema(
@@ -596,7 +616,7 @@ def _secondary_secrecy(
         own = name in ruled and column == "numerator"
         covered = (rows["coverage"] >= PUBLISHABLE_COVERAGE).to_numpy()
         # The sum of the members that a producer's secret leaves is no secret: it is not shown, that is all.
-        counted = {"zone": rows["rank"], "count": rows[column]}
+        counted = {"zone": rows["rank"], "count": rows[column].where(~rows["impossible"])}
         flags = {"masked": masked & covered & own, "published": covered & ~masked}
         shown.append(Shown(name, terms, own, pd.DataFrame(counted | flags)))
     belongs = db.sql("""
@@ -701,7 +721,10 @@ def _said_of(
     rows = _rounded(rows, formula, rule)
     withheld = masked | (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
     low, high = bounds(indicator, formula)
-    impossible = ~withheld & ((rows["value"] < low - ROUNDING) | (rows["value"] > high * (1 + ROUNDING))).to_numpy()
+    beyond = (rows["value"] < low - ROUNDING) | (rows["value"] > high * (1 + ROUNDING))
+    # A part of nothing is no figure, and is no part.
+    beyond |= (rows["numerator"] > 0) & (rows["denominator"] == 0) & (high < np.inf)
+    impossible = ~withheld & (beyond | rows["impossible"]).to_numpy()
     withheld = withheld | impossible
     said = {name: np.where(withheld, np.nan, rows[name]) for name in ("numerator", "denominator", "value")}
     note = f"; {indicator.method_note}" if indicator.method_note else ""
@@ -744,30 +767,35 @@ def bounds(indicator: Indicator, formula: Formula) -> tuple[float, float]:
 
 
 def _found(rows: pd.DataFrame) -> list[str]:
-    """What was found in each row: the value, and the counts behind it where there are some."""
-    of = ["" if np.isnan(d) else f" sur {french.number(d, 1)}" for d in rows["denominator"]]
-    counted = [
-        "" if np.isnan(n) else f" ({french.number(n, 1)}{d})" for n, d in zip(rows["numerator"], of, strict=True)
-    ]
-    return [f"{french.number(v, 1)}{counts}" for v, counts in zip(rows["value"], counted, strict=True)]
+    """What was found in each row: the value if there is one, and the counts behind it where there are some."""
+    found = []
+    for value, count, of in zip(rows["value"], rows["numerator"], rows["denominator"], strict=True):
+        counts = french.number(count, 1) + ("" if np.isnan(of) else f" sur {french.number(of, 1)}")
+        if np.isnan(value):
+            found.append(counts)
+        else:
+            found.append(french.number(value, 1) + ("" if np.isnan(count) else f" ({counts})"))
+    return found
 
 
 def _secrecy(rows: pd.DataFrame, indicator: Indicator, rule: str) -> tuple[np.ndarray, np.ndarray]:
     """(masked, unstable) by the rule of its datasets, what the indicator declares, and the producer's own secret."""
     secret = (rows["secret"].fillna(0) == 1).to_numpy() & (rows["coverage"] < PUBLISHABLE_COVERAGE).to_numpy()
+    # Nothing is known of a count that cannot be.
+    count, total = (rows[name].where(rows[name] >= 0) for name in ("numerator", "denominator"))
     flags = np.full(len(rows), "ok", dtype=object)
     if indicator.secrecy == "census":
-        flags = reliability.flag_census(rows["denominator"])
+        flags = reliability.flag_census(total)
     elif indicator.secrecy in ("events", "small_counts"):
-        flags = reliability.flag_events(rows["numerator"])
+        flags = reliability.flag_events(count)
     hidden = flags == "masked"
     if secrecy.RULES[rule].minimum:
-        hidden = hidden | secrecy.primary(rows["numerator"], rule=rule)
+        hidden = hidden | secrecy.primary(count, rule=rule)
         if indicator.interval == "wilson":
             # Of people of two kinds, who is not counted is told by the count: few of those is a secret too.
-            hidden = hidden | secrecy.primary((rows["denominator"] - rows["numerator"]).clip(lower=0), rule=rule)
-    # What could not be added up at all is incomplete, not masked.
-    known = rows["value"].notna().to_numpy()
+            hidden = hidden | secrecy.primary((total - count).clip(lower=0), rule=rule)
+    # What could not be added up at all is incomplete, not masked; what cannot be is refused.
+    known = (rows["value"].notna() & ~rows["impossible"]).to_numpy()
     return secret | (hidden & known), (flags == "unstable") & known
 
 
@@ -775,7 +803,7 @@ def _rounded(rows: pd.DataFrame, formula: Formula, rule: str) -> pd.DataFrame:
     """`rows`, their count rounded as its producer rounds it, and the figure with it."""
     if secrecy.RULES[rule].rounding is None or formula.kind not in COUNTS:
         return rows
-    count = secrecy.round_as_producer(rows["numerator"], rule)
+    count = secrecy.round_as_producer(rows["numerator"].where(rows["numerator"] >= 0), rule)
     with np.errstate(divide="ignore", invalid="ignore"):
         value = rows["value"] * np.where(rows["numerator"] > 0, count / rows["numerator"], 1.0)
-    return rows.assign(numerator=count, value=value)
+    return rows.assign(numerator=np.where(rows["numerator"] < 0, rows["numerator"], count), value=value)

@@ -1,5 +1,6 @@
 """The engine against a dumb loop: every kind, every level, with holes, secrets and empty communes."""
 
+import dataclasses
 import datetime
 import math
 
@@ -345,7 +346,6 @@ def test_a_share_out_of_its_bounds_is_refused_for_its_zone_alone_and_says_what_w
         assert row["reliability"] == "incomplete"
         assert told in row["method"]
     assert values.loc[("commune", "01002"), "value"] == 10
-    assert values.loc[("epci", "A"), "value"] == pytest.approx(0.25)
     refused = impossible_values(values.reset_index().assign(indicator_id="share"))
     assert not refused.passed
     assert set(refused.failed_rows["zone_code"]) == {"01001", "01003", "B"}
@@ -367,3 +367,63 @@ def test_a_rate_a_growth_or_a_gap_may_pass_one_hundred_but_a_count_of_events_is_
     assert values.loc[("rate", "commune", "01002"), "value"] == 300
     assert values.loc[("events", "commune", "01002"), "value"] == 300
     assert math.isnan(values.loc[("events", "commune", "01001"), "value"])
+
+
+@pytest.mark.parametrize("kind", ["ratio", "growth", "weighted_mean"])
+def test_what_cannot_be_enters_no_sum_and_the_zone_above_is_covered_for_less(kind):
+    """A commune with fewer than no people: its EPCI, half known, is withheld; the other one is as if it were not."""
+    roles = {
+        "ratio": {"numerator": "old@2022", "denominator": "people@2022", "multiplier": 100},
+        "growth": {"start": "people@2022", "end": "old@2022", "years": 5},
+        "weighted_mean": {"value": "old@2022", "weight": "people@2022"},
+    }[kind]
+    parents = PARENTS | {"01004": "C", "01005": "C"}
+    people = [*PEOPLE, commune("people", "01004", 10.0), commune("people", "01005", 5000.0)]
+    old = dict(zip(parents, (-2.0, 30.0, 50.0, -1.0, 40.0), strict=True))
+    rows = [*people, *(commune("old", c, v) for c, v in old.items())]
+    values = run(catalog_of(indicator("share", {"kind": kind} | roles, unit="%")), rows, parents).loc["share"]
+    assert values.loc[("commune", "01001"), "reliability"] == "incomplete"
+    assert "refusé, valeur impossible" in values.loc[("commune", "01001"), "method"]
+    assert values.loc[("epci", "A"), ["coverage", "reliability"]].tolist() == [0.75, "incomplete"]
+    assert math.isnan(values.loc[("epci", "A"), "value"])
+    without = [row for row in rows if row[2:4] != ("commune", "01004") or row[0] == "people"]
+    same = run(catalog_of(indicator("share", {"kind": kind} | roles, unit="%")), without, parents).loc["share"]
+    columns = ["numerator", "denominator", "value", "coverage", "reliability"]
+    assert 0.95 < values.loc[("epci", "C"), "coverage"] < 1
+    assert values.loc[("epci", "C"), columns].tolist() == same.loc[("epci", "C"), columns].tolist()
+
+
+def test_a_negative_denominator_is_refused_whatever_the_unit_and_enters_no_sum():
+    rows = PEOPLE + [commune("homes", c, v) for c, v in zip(PARENTS, (-500.0, 2000.0, 400.0), strict=True)]
+    rows += [commune("old", c, 30.0) for c in PARENTS]
+    ratio = {"kind": "ratio", "numerator": "old@2022", "denominator": "homes@2022"}
+    values = run(catalog_of(indicator("rate", ratio, unit="par logement")), rows, PARENTS).loc["rate"]
+    assert "(30,0 sur −500,0)" in values.loc[("commune", "01001"), "method"]
+    assert values.loc[("commune", "01001"), ["numerator", "denominator", "value"]].isna().all()
+    assert values.loc[("epci", "A"), ["coverage", "reliability"]].tolist() == [0.75, "incomplete"]
+    assert values.loc[("france", "FR"), "coverage"] == pytest.approx(3500 / 4500)
+
+
+@pytest.mark.parametrize("rule", ["0", "C5", "E11"])
+def test_an_impossible_count_is_refused_and_not_masked_whatever_its_secrecy(rule):
+    """Secrecy bears on counts: what is fewer than none is no count, and protects nobody."""
+    rows = PEOPLE + [commune("old", c, v) for c, v in zip(PARENTS, (-20.0, 400.0, 60.0), strict=True)]
+    ratio = {"kind": "ratio", "numerator": "old@2022", "denominator": "people@2022", "multiplier": 1000}
+    catalog = catalog_of(indicator("events", ratio, unit="pour 1 000 habitants", interval="byar", secrecy="events"))
+    source = catalog.sources["essai"].model_copy(update={"secrecy": rule})
+    values = run(dataclasses.replace(catalog, sources={"essai": source}), rows, PARENTS).loc["events"]
+    assert "refusé, valeur impossible" in values.loc[("commune", "01001"), "method"]
+    assert values.loc[("commune", "01001"), "reliability"] == "incomplete"
+    assert values.loc[("commune", "01002"), "value"] == pytest.approx(400 / 3)
+
+
+@pytest.mark.parametrize("interval", ["none", "wilson"])
+def test_a_part_of_nobody_is_refused_and_a_residue_of_decimals_is_nothing(interval):
+    rows = [commune("people", c, v) for c, v in zip(PARENTS, (0.0, 3000.0, 500.0), strict=True)]
+    rows += [commune("old", c, v) for c, v in zip(PARENTS, (30.0, 100.0, 0.1 + 0.2), strict=True)]
+    rows += [commune("counted", c, v) for c, v in zip(PARENTS, (0.0, 0.0, 0.3 + 1e-15), strict=True)]
+    ratio = {"kind": "ratio", "numerator": "old@2022 - counted@2022", "denominator": "people@2022", "multiplier": 100}
+    values = run(catalog_of(indicator("share", ratio, unit="%", interval=interval)), rows, PARENTS).loc["share"]
+    assert values.loc[("commune", "01001"), "method"].endswith("refusé, valeur impossible : 30,0 sur 0,0")
+    assert values.loc[("commune", "01001"), ["numerator", "denominator"]].isna().all()
+    assert values.loc[("commune", "01003"), "value"] == 0
