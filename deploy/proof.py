@@ -273,7 +273,7 @@ def worker(number: int, project: Path, environment: dict, work: Path) -> Iterato
         "-m", "celery", "--app", "deploy.worker", "worker", "--concurrency", "1", "--queues", "dagster",
         "--hostname", f"w{number}@%h", "--loglevel", "info",
     )  # fmt: skip
-    own = environment | {"DIAGNOSTIC_CACHE": str(work / f"cache-{number}")}
+    own = environment | {"DIAGNOSTIC_CACHE": str(work / f"cache-{number}"), "OMP_NUM_THREADS": "1"}
     with running(serve, project, own, work / f"worker-{number}.log") as process:
         yield process
 
