@@ -141,7 +141,10 @@ def write_values(
     standing = _row_groups(former, kept) if former else {}
     schema = VALUES_SCHEMA.with_metadata({STAMPS: json.dumps(stamps or {}, sort_keys=True).encode()})
     rows = 0
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    # A dictionary of codes or of amounts is as long as the column: it only delays the writer and those who read.
+    repeated = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    options = {"compression": "zstd", "use_dictionary": repeated}
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
         for name in sorted({*fresh, *standing}):
             table = fresh[name] if name in fresh else former.read_row_groups(standing[name])
             writer.write_table(table.cast(schema))
