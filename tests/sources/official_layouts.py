@@ -1014,9 +1014,10 @@ ASSUMED: dict[tuple[str, str], Callable[[], bytes]] = {
         ["code_qp", "population"], [["QN05401M", 3200], ["QN05402M", "1 800"], ["QN05701M", ""]]),
     ("france_services", "points"): lambda: drop(
         ["identifiant", "longitude", "latitude"], [[c, *middle(c, 4326)] for c in CORNERS]),
-    ("gtfs_arrets", "points"): lambda: drop(
+    **{("gtfs_arrets", region): lambda: drop(
         ["stop_id", "stop_lon", "stop_lat", "passages"],
-        [[c, *middle(c, 4326), 40 if c == "57463" else 2] for c in CORNERS]),
+        [[c, *middle(c, 4326), 40 if c == "57463" else 2] for c in CORNERS])
+       for region in ("grand_est", "auvergne_rhone_alpes")},
 }  # fmt: skip
 
 

@@ -45,3 +45,16 @@ def test_each_card_gives_an_indicator_or_says_why_not():
         gives = cells[5]
         used = bool(given & set(CATALOG.sources[dataset].variables))
         assert used != gives.startswith(("no indicator: ", "geography")), dataset
+
+
+def test_what_a_person_fills_in_says_nothing_of_the_communes_it_does_not_name():
+    by_hand = {
+        name
+        for source, distributions in OFFICIAL.items()
+        for d in distributions
+        if d.address.startswith("manual://")
+        for block in d.observations
+        for name in block.values
+        if CATALOG.sources[source].variables[name].absent == "zero"
+    }
+    assert by_hand == set()

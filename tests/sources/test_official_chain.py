@@ -231,7 +231,7 @@ def test_an_old_geography_reaches_the_commune_that_absorbed_it(values):
         ("dental_prevention_use", ("departement", "54"), 12),
         ("aah_household_share", ("epci", "245400676"), 100),
         ("depressive_episode_prevalence", ("region", "44"), 12),
-        ("sport_facility_density", ("departement", "57"), 0),
+        ("sport_facility_density", ("commune", "54395"), 10_000 * 12 / 104_000),
         ("poverty_rate_grid", ("commune", "54395"), 100),
         ("life_expectancy_birth", ("departement", "57"), 60),
         ("pop_projection_2050_dep", ("departement", "57"), 100 * (1010 - 1050) / 1050),
@@ -283,6 +283,11 @@ def test_a_share_of_everybody_tells_as_much_as_a_share_of_nobody(values):
     row = values.loc[("no_gp_share_17plus", "commune", "54395")]
     assert row["reliability"] == "masked"
     assert row[["numerator", "denominator", "value", "ci_low", "ci_high"]].isna().all()
+
+
+def test_a_table_filled_in_by_hand_says_nothing_of_the_communes_it_does_not_name(values):
+    assert values.loc[("sport_facility_density", "commune", "57463"), "reliability"] == "incomplete"
+    assert pd.isna(values.loc[("sport_facility_density", "france", "FR"), "value"])
 
 
 def test_what_is_lacking_is_unknown_and_stops_nothing_else(values):
