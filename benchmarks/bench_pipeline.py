@@ -172,7 +172,7 @@ def _timed(function: Callable) -> tuple[float, float]:
 
 
 SECOND_RUN = ["-m", "pipelines.cli", "run", TERRITORY, "--profile", "mirror"]
-CODE_LOCATION = ["-c", "import pipelines.definitions"]
+CODE_LOCATION = ["-c", "from pipelines.definitions import defs; defs()"]
 
 
 def _command(arguments: list[str]) -> float:

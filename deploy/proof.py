@@ -307,7 +307,7 @@ def launch_backfill(project: Path, environment: dict) -> str:
     """
     from pipelines.definitions import defs  # noqa: PLC0415
 
-    keys = [key.path for key in defs.resolve_all_asset_keys() if key.path[0] == "territories"]
+    keys = [key.path for key in defs().resolve_all_asset_keys() if key.path[0] == "territories"]
     # The database tells of every territory: it comes last.
     keys.append(["indicators", "database"])
     asked = {"asked": {"assetSelection": [{"path": path} for path in keys], "allPartitions": True}}

@@ -56,4 +56,7 @@ def build_definitions(catalog: Catalog | None = None, workshop: Workshop | None 
     )
 
 
-defs = build_definitions()
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads. Built when it is asked for: a command that makes its own pays for one only."""
+    return build_definitions()
