@@ -5,6 +5,9 @@ by one indicator or several, as a numerator or as a denominator. Whoever knows a
 numerator. Three ways to a masked count are shut: from a total and its other members, within each count; from two
 indicators that add up a count over different communes, by holding each total to its own members; from other counts
 (a whole and its parts), by showing a count that others give only where they are all shown.
+
+Left out: the counts of derived figures (deaths behind the ICM), whose functions mask what is small by themselves, and
+which no other can be subtracted from: shown above the commune only, where none is small, over years of their own.
 """
 
 from __future__ import annotations
