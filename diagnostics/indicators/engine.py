@@ -21,6 +21,7 @@ from diagnostics.catalog.models import Derived, Formula, Indicator, Published, S
 from diagnostics.errors import CatalogError
 from diagnostics.indicators.derived import Inputs, derive
 from diagnostics.indicators.disclosure import Places, Shown, withheld_with
+from diagnostics.sql import frame_of
 from diagnostics.statistics import comparison, rates, reliability, secrecy
 from diagnostics.statistics.inputs import ROUNDING
 from diagnostics.words import distinct
@@ -640,10 +641,12 @@ def _derived(
     derived = {name: pair for name, pair in computable.items() if isinstance(pair[1], Derived)}
     if not derived:
         return []
-    above = db.sql("""
-        select c.zone_type as unit_type, c.zone_code as commune, z.zone_type, z.zone_code
-        from belongs join zones c using (zone) join zones z on z.zone = parent
-    """).df()
+    above = frame_of(
+        db.sql("""
+            select c.zone_type as unit_type, c.zone_code as commune, z.zone_type, z.zone_code
+            from belongs join zones c using (zone) join zones z on z.zone = parent
+        """)
+    )
     blocks = []
     for name, (indicator, formula) in derived.items():
         terms = [
@@ -661,12 +664,14 @@ def _derived(
         unit = "departement" if indicator.nature == "context" else "commune"
         belongs = above.loc[above["unit_type"] == unit, ["commune", "zone_type", "zone_code"]]
         communes = pd.Index(belongs["commune"].unique(), name="commune").sort_values()
-        operands = db.sql(f"""
-            select zone_code as commune, role,
-                   case when count(value) = any_value(terms) then sum(coefficient * value) end as value
-            from derived_terms join series using (variable, period) join facts using (series) join zones using (zone)
-            where zone_type = '{unit}' group by all
-        """).df()
+        operands = frame_of(
+            db.sql(f"""
+                select zone_code as commune, role,
+                       case when count(value) = any_value(terms) then sum(coefficient * value) end as value
+                from derived_terms join series using (variable, period) join facts using (series)
+                join zones using (zone) where zone_type = '{unit}' group by all
+            """)
+        )
         operands = operands.pivot(index="commune", columns="role", values="value")
         operands = operands.reindex(index=communes, columns=list(formula.inputs))
         datasets = db.sql(

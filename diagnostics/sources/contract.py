@@ -16,6 +16,7 @@ from diagnostics.catalog.models import Control, Distribution, Observations, Sour
 from diagnostics.errors import SourceError
 from diagnostics.sources.expressions import Columns
 from diagnostics.sources.readers.columns import literal, quoted
+from diagnostics.sql import frame_of
 
 COLUMNS = ["dataset_id", "variable", "geo_type", "geo_code", "cog_year", "period", "value", "status"]
 KEY = ["dataset_id", "variable", "geo_type", "geo_code", "cog_year", "period"]
@@ -217,7 +218,7 @@ def _control(name: str, control: Control, observations: pd.DataFrame) -> CheckRe
     kept = observations[(observations["period"] == control.period) & (observations["geo_type"] == control.geo_type)]
     if control.where:
         with duckdb.connect() as connection:
-            kept = connection.from_df(kept).filter(control.where).df()
+            kept = frame_of(connection.from_df(kept).filter(control.where))
     kept = kept[kept["status"] == "ok"]
     values = kept[kept["variable"] == control.variable].set_index("geo_code")["value"]
     if control.sum is not None:

@@ -31,6 +31,7 @@ from diagnostics.sources.expressions import Columns, Expression
 from diagnostics.sources.readers import session
 from diagnostics.sources.readers.columns import quoted
 from diagnostics.sources.receipts import RawFile, Receipt, local
+from diagnostics.sql import frame_of
 from diagnostics.storage import Storage, replacing
 
 COUNT, COUNTED = "count", "sha256"
@@ -171,7 +172,7 @@ def _observed(
 ) -> pd.DataFrame:
     with duckdb.connect() as db:
         try:
-            rows = db.from_df(history).filter(kept.where).project(f'commune, period, "{COUNT}"').df()
+            rows = frame_of(db.from_df(history).filter(kept.where).project(f'commune, period, "{COUNT}"'))
         except duckdb.Error as error:
             raise SourceError(
                 f"Jeu `{source.id}`, distribution `{distribution.id}` : le test de `history.values.{variable}` ne se "
