@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MIRROR = Path(os.environ.get("DIAGNOSTIC_MIRROR", ROOT.parent / "shared" / "open-data"))
 TERRITORY = "val-de-lorraine"
 SMALL_SOURCE = "spf_odisse_departements"
-SEVEN = ("coeur-de-lorraine", "echirolles", "metz", "pont-de-claix", "saint-egreve", "thionville", TERRITORY)
+SEVEN = (TERRITORY, "coeur-de-lorraine", "echirolles", "metz", "pont-de-claix", "saint-egreve", "thionville")
+"""The longest first: among seven, what one worker would do alone at the end weighs as it does not among hundreds."""
 FASTER = 1.6
 """How many times faster two workers must be than one."""
 
