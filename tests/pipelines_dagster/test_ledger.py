@@ -50,3 +50,16 @@ def test_a_product_made_on_something_out_of_date_stays_out_of_date(tiny_project)
     workshop.record("raw/population")
     workshop.record("observations/population")
     assert workshop.is_current("observations/population")
+
+
+def test_a_workshop_that_already_answered_sees_a_file_that_moves_meanwhile(tiny_project):
+    workshop = tiny_project.workshop()
+    products = ("raw/population", "observations/population", "values", "raw/pharmacies")
+    for dataset in DATASETS:
+        workshop.fetch(dataset)
+    before = {product: workshop.stamp(product) for product in products}
+    tiny_project.publish("population", {"54001": 1234})
+    tiny_project.workshop().fetch("population")
+    after = {product: workshop.stamp(product) for product in products}
+    assert [product for product in products if after[product] == before[product]] == ["raw/pharmacies"]
+    assert after == {product: tiny_project.workshop().stamp(product) for product in products}
