@@ -209,16 +209,18 @@ def _deliverables() -> None:
 
 
 def _deliverables_without_dagster() -> None:
-    """The functions that the assets of a territory call, one after the other."""
+    """The functions that the assets of a territory call, one after the other, then that of the database."""
     from assets.changes import keep_and_compare  # noqa: PLC0415
     from assets.maps import draw  # noqa: PLC0415
     from assets.patterns import look  # noqa: PLC0415
     from assets.products import pack  # noqa: PLC0415
     from assets.reports import write  # noqa: PLC0415
+    from diagnostics.products.database import write_database  # noqa: PLC0415
 
     workshop = Workshop.from_environment()
     for produce in (draw, look, write, pack, keep_and_compare):
         produce(workshop, workshop.catalog.territory(TERRITORY))
+    write_database(workshop)
 
 
 def _refreshed() -> tuple[float, float]:
