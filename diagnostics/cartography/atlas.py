@@ -191,7 +191,7 @@ def atlas(
         indicator, rows = catalog.indicators[indicator_id], by_indicator.get(indicator_id)
         if indicator.map == "none" or rows is None:
             continue
-        level, zones = _zones(land, rows)
+        level, zones = zones_drawn(land, rows)
         if not zones["status"].isin(["ok", "unstable"]).any():
             continue
         spec = spec_of(
@@ -211,7 +211,7 @@ def latest_of(values: pd.DataFrame) -> pd.DataFrame:
     return values.sort_values("period").drop_duplicates(["indicator_id", "zone_type", "zone_code"], keep="last")
 
 
-def _zones(land: Land, rows: pd.DataFrame) -> tuple[str, gpd.GeoDataFrame]:
+def zones_drawn(land: Land, rows: pd.DataFrame) -> tuple[str, gpd.GeoDataFrame]:
     """The zones to draw with their values: communes when any is known, else EPCI (with those around, to compare)."""
     for level, ground in (("commune", land.shown), ("epci", land.epci_around)):
         known = rows[rows["zone_type"] == level].set_index("zone_code")

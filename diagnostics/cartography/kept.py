@@ -7,7 +7,7 @@ import json
 
 import pandas as pd
 
-from diagnostics.cartography.atlas import LEVELS, Land, bounds_over_france, latest_of
+from diagnostics.cartography.atlas import LEVELS, Land, bounds_over_france, latest_of, zones_drawn
 from diagnostics.catalog import Catalog
 
 NOT_SHOWN = ["computed_at"]
@@ -44,13 +44,15 @@ def sheet_digests(
         sources = [
             catalog.sources[d] for d in sorted({d for ids in rows["dataset_ids"].unique() for d in ids.split(",")})
         ]
+        by_commune = zones_drawn(land, latest[name])[0] == "commune"
+        bounds = bounds_over_france(indicator, latest[name], nation[name]) if by_commune and name in nation else None
         found[name] = _digest(
             ground,
             indicator.model_dump(mode="json"),
             catalog.theme_of[name].palette,
             [[source.citation, source.licence] for source in sources],
             rows.to_csv(index=False),
-            bounds_over_france(indicator, latest[name], nation[name]) if name in nation else None,
+            bounds,
         )
     return found
 

@@ -8,6 +8,7 @@ import pytest
 from shapely.geometry import box
 
 from diagnostics.cartography.atlas import Land, atlas, told_once
+from diagnostics.cartography.kept import sheet_digests
 from diagnostics.cartography.page import MARK_LIMIT
 from diagnostics.catalog import Catalog, Source, Territory, Theme
 
@@ -129,6 +130,22 @@ def test_many_member_epci_do_not_overflow_the_axis_of_marks():
 def test_counts_are_circles(indicator):
     land = country(set(CODES), dict.fromkeys(CODES, "A"))
     assert indicator in drawn(land, rows(indicator, "commune", {c: float(n) for n, c in enumerate(CODES)}))
+
+
+def test_a_sheet_depends_on_its_rows_and_on_the_bounds_of_its_classes_not_on_each_commune_of_france():
+    land = country(set(CODES[:6]), dict.fromkeys(CODES, "A"))
+    values = rows("share", "commune", {c: float(n) for n, c in enumerate(CODES)})
+    nation = pd.DataFrame({"indicator_id": "share", "value": [float(n) for n in range(100)], "population": 1.0})
+
+    def digest(values, nation):
+        return sheet_digests(land, catalog(), values.assign(computed_at="hier"), nation, "sol")["share"]
+
+    former = digest(values, nation)
+    assert digest(values.sample(frac=1, random_state=1), nation.sample(frac=1, random_state=1)) == former
+    nudged = nation.assign(value=nation["value"].replace(50.0, 50.1))
+    assert digest(values, nudged) == former, "no bound moves"
+    assert digest(values, nation.assign(value=3 * nation["value"])) != former
+    assert digest(values.assign(value=values["value"] + 1), nation) != former
 
 
 def test_what_is_owed_to_several_datasets_is_said_once():

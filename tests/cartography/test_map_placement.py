@@ -68,3 +68,23 @@ def test_balanced_lines_are_even() -> None:
     assert len(lines) == 2
     widths = [fonts.width(line, STYLE) for line in lines]
     assert max(widths) < 0.65 * sum(widths)
+
+
+WORDS = st.lists(
+    st.sampled_from(["de", "Réserve", "population\u00a0:", "1\u202f234", "intercommunalités", "à"]),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(WORDS, st.floats(20, 400), st.sampled_from([5.0, 8.0, 16.0]))
+def test_lines_are_those_of_a_word_after_another(words: list, limit: float, size: float) -> None:
+    style = TextStyle("Regular", size, "#000000")
+    lines = [words[0]]
+    for word in words[1:]:
+        longer = f"{lines[-1]} {word}"
+        if fonts.width(longer, style) <= limit:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    assert fonts.wrap(" ".join(words), style, limit) == lines
