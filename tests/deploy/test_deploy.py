@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import tomllib
 from types import SimpleNamespace
@@ -12,7 +13,9 @@ import yaml
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 
+from diagnostics.sql import query
 from diagnostics.storage import PROJECT_ROOT
+from diagnostics.threads import VARIABLE, threads
 
 DEPLOY = PROJECT_ROOT / "deploy"
 COMPOSE = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
@@ -76,6 +79,16 @@ def test_each_worker_takes_one_core_and_keeps_its_own_copies():
     assert one["environment"]["OMP_NUM_THREADS"] == two["environment"]["OMP_NUM_THREADS"] == "${OMP_NUM_THREADS:-1}"
     assert len(set(one["volumes"]) & set(two["volumes"])) == 2
     assert not set(one["volumes"]) & {volume for volume in two["volumes"] if volume.startswith("cache")}
+
+
+def test_a_process_told_to_take_one_core_asks_duckdb_for_one(monkeypatch):
+    def of_duckdb():
+        return query("select current_setting('threads') as threads")["threads"].iloc[0]
+
+    monkeypatch.setenv(VARIABLE, "1")
+    assert threads() == of_duckdb() == 1
+    monkeypatch.delenv(VARIABLE)
+    assert threads() == of_duckdb() == os.cpu_count()
 
 
 def test_only_loopback_is_published():
