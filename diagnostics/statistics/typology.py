@@ -11,12 +11,14 @@ Lebart, Morineau & Piron 1995 (test values).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import fcluster, ward
 from scipy.cluster.vq import kmeans2
+from scipy.spatial.distance import cdist
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics.inputs import numeric, refuse_negative
@@ -34,6 +36,7 @@ MARKED = 0.3
 """Distance to the mean, in standard deviations, under which a trait says little, however sure it is."""
 TRAITS = 3
 SILHOUETTE_SAMPLE = 5_000
+DISTANCES_AT_ONCE = 500
 WARD_LIMIT = 4_000
 KMEANS_ROUNDS = 30
 SEED = 19_630_301
@@ -137,20 +140,41 @@ def _components(raw: np.ndarray, weight: np.ndarray, names: list[str]) -> tuple[
 
 
 def _choices(tree: _Tree, numbers, seed: int) -> pd.DataFrame:
-    # Slow to load: code that only declares who computes what does not pay for it.
-    from sklearn.metrics import silhouette_score  # noqa: PLC0415
-
     scores = tree.scores
     generator = np.random.default_rng(seed)
     sample = generator.choice(len(scores), min(SILHOUETTE_SAMPLE, len(scores)), replace=False)
+    divisions = [tree.classes(number) for number in numbers]
+    widths = silhouettes(scores[sample], [found[sample] for found in divisions])
     rows, before = [], _inertia(scores, tree.classes(min(numbers) - 1))
-    for number in numbers:
-        found = tree.classes(number)
+    for number, found, width in zip(numbers, divisions, widths, strict=True):
         inertia = _inertia(scores, found)
-        width = silhouette_score(scores[sample], found[sample])
-        rows.append({"classes": number, "inertia_gain": 1 - inertia / before, "silhouette": float(width)})
+        rows.append({"classes": number, "inertia_gain": 1 - inertia / before, "silhouette": width})
         before = inertia
     return pd.DataFrame(rows).set_index("classes")
+
+
+def silhouettes(points: np.ndarray, divisions: Sequence[np.ndarray]) -> list[float]:
+    """Mean silhouette of each division of the points into classes; distances are measured once for all of them.
+
+    A point alone in its class has a silhouette of 0.
+    """
+    places = [np.unique(found, return_inverse=True)[1] for found in divisions]
+    members = [np.eye(place.max() + 1)[place] for place in places]
+    totals = [np.zeros(len(points)) for _ in divisions]
+    for start in range(0, len(points), DISTANCES_AT_ONCE):
+        rows = np.arange(start, min(start + DISTANCES_AT_ONCE, len(points)))
+        apart = cdist(points[rows], points)
+        for place, inside, total in zip(places, members, totals, strict=True):
+            sums, size = apart @ inside, inside.sum(axis=0)
+            own = (np.arange(len(rows)), place[rows])
+            alike = sums[own] / np.maximum(size[place[rows]] - 1, 1)
+            sums /= size
+            sums[own] = np.inf
+            nearest = sums.min(axis=1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                width = (nearest - alike) / np.maximum(nearest, alike)
+            total[rows] = np.where(size[place[rows]] > 1, np.nan_to_num(width), 0.0)
+    return [float(total.mean()) for total in totals]
 
 
 def _best(choices: pd.DataFrame) -> int:
@@ -193,12 +217,27 @@ class _Tree:
 
 def _stability(scores: np.ndarray, found: np.ndarray, number: int, resamples: int, seed: int) -> float:
     """Mean adjusted Rand index between the classes and those refound on 80 % of the zones drawn without replacement."""
-    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415 - see `_choices`
-
     generator = np.random.default_rng(seed)
     size = int(0.8 * len(scores))
     indices = (np.sort(generator.choice(len(scores), size, replace=False)) for _ in range(resamples))
-    return float(np.mean([adjusted_rand_score(found[kept], _Tree(scores[kept]).classes(number)) for kept in indices]))
+    return float(np.mean([adjusted_rand(found[kept], _Tree(scores[kept]).classes(number)) for kept in indices]))
+
+
+def adjusted_rand(first: np.ndarray, second: np.ndarray) -> float:
+    """Agreement of two divisions of the same zones: 1 when they are the same, 0 on average by chance."""
+    places = [np.unique(found, return_inverse=True)[1] for found in (first, second)]
+    shared = np.zeros([place.max() + 1 for place in places], dtype="int64")
+    np.add.at(shared, tuple(places), 1)
+    # Ordered pairs of zones: together in both, in the second only, in the first only, in neither.
+    squares = int((shared**2).sum())
+    both = squares - len(first)
+    second_only = int((shared.sum(axis=0) ** 2).sum()) - squares
+    first_only = int((shared.sum(axis=1) ** 2).sum()) - squares
+    neither = len(first) ** 2 - second_only - first_only - squares
+    if not second_only and not first_only:
+        return 1.0
+    chance = (both + first_only) * (first_only + neither) + (both + second_only) * (second_only + neither)
+    return 2.0 * (both * neither - first_only * second_only) / chance
 
 
 def _profile(raw: np.ndarray, weight: np.ndarray, found: np.ndarray, names: list[str]) -> pd.DataFrame:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from diagnostics.errors import StatisticsError
 from diagnostics.statistics import typology as module
@@ -116,3 +118,17 @@ def test_a_class_like_all_the_others_is_said_so():
     profile = module.typology(variables, people, WORDS, resamples=1).profile.query("`class` == 1")
     assert module.describe(profile.assign(gap=0.1), WORDS) == "Profil proche de la moyenne"
     assert module.describe(profile, WORDS, traits=1) == "Généralistes accessibles"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_silhouettes_and_adjusted_rand_are_those_of_scikit_learn(seed):
+    generator = np.random.default_rng(seed)
+    points = generator.normal(size=(700, 3))
+    divisions = [generator.integers(0, number, len(points)) for number in (2, 3, 6)]
+    # A class of one point, and class numbers with holes.
+    divisions.append(np.where(np.arange(len(points)) == 7, 40, divisions[0]))
+    expected = [silhouette_score(points, found) for found in divisions]
+    assert module.silhouettes(points, divisions) == pytest.approx(expected, abs=1e-12)
+    for first, second in itertools.combinations(divisions, 2):
+        assert module.adjusted_rand(first, second) == adjusted_rand_score(first, second)
+    assert module.adjusted_rand(divisions[0], 5 - divisions[0]) == 1
