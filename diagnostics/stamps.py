@@ -31,7 +31,7 @@ def code_digest(*packages: str) -> str:
     """Digest of the code of these packages of `diagnostics` and of the assets that call them."""
     folders = [PROJECT_ROOT / "diagnostics" / p for p in packages] + [PROJECT_ROOT / "assets"]
     files = sorted(f for folder in folders for f in folder.rglob("*") if f.suffix in {".py", ".j2", ".css", ".html"})
-    shared = [PROJECT_ROOT / "diagnostics" / name for name in ("french.py", "words.py")]
+    shared = [PROJECT_ROOT / "diagnostics" / name for name in ("french.py", "sql.py", "words.py")]
     return digest([(f.name, file_digest(f)) for f in [*files, *shared]])
 
 
