@@ -114,10 +114,12 @@ def _results_of_values(workshop: Workshop, agreements: list[quality.Agreement]) 
     yield quality.sums_of_zones(counted, counts)
     yield quality.published_totals(benchmarks, catalog, profile)
     yield quality.against_last_time(benchmarks, last_values(workshop.storage.processed, profile))
+    members = {declared.id: quality.comparable(declared, catalog, profile) for declared in agreements}
+    compared = quality.variables_of(member for views in members.values() for member in views)
+    rows = workshop.read_observations(compared) if compared else []
+    observations = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     for declared in agreements:
-        members = quality.comparable(declared, catalog, profile)
-        rows = workshop.read_observations(quality.variables_of(members)) if members else []
-        yield quality.agreement(declared, members, pd.concat(rows, ignore_index=True) if rows else pd.DataFrame())
+        yield quality.agreement(declared, members[declared.id], observations)
 
 
 def _rows(workshop: Workshop, columns: str, condition: str, **parameters: object) -> pd.DataFrame:
