@@ -301,7 +301,7 @@ def _jobs():
 
 
 def _deliverables_of(territory: str) -> None:
-    from pipelines.run import stale_deliverables  # noqa: PLC0415
+    from pipelines.stale import stale_deliverables  # noqa: PLC0415
 
     workshop, jobs = _jobs()
     keys = stale_deliverables(workshop, territory)

@@ -188,7 +188,7 @@ def judge(one: Path, spent: Spent, figures: float, lasted: list[float], territor
     from diagnostics.products.sameness import compare  # noqa: PLC0415
     from diagnostics.storage import Storage  # noqa: PLC0415
     from diagnostics.workshop import Workshop  # noqa: PLC0415
-    from pipelines.run import stale_assets, stale_deliverables  # noqa: PLC0415
+    from pipelines.stale import stale_assets, stale_deliverables  # noqa: PLC0415
 
     workshop = Workshop.from_environment()
     stale = [*stale_assets(workshop), *(key for t in territories for key in stale_deliverables(workshop, t))]

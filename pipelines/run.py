@@ -18,50 +18,15 @@ from diagnostics.catalog import load_catalog
 from diagnostics.indicators import SNAPSHOT, extract_snapshot
 from diagnostics.storage import PROJECT_ROOT, on_disk, replacing
 from diagnostics.workshop import Workshop
+from pipelines.stale import DATABASE, REFERENCE, Key, stale_assets, stale_deliverables
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
 
 Announce = Callable[[str], None]
-Key = tuple[str, str]
-"""Path of an asset's key: its stage and its name."""
-
-REFERENCE, BOUNDARIES = ("geography", "reference"), ("geography", "boundaries")
-VALUES, TYPOLOGY = ("indicators", "values"), ("indicators", "typology")
-DATABASE = ("indicators", "database")
-PRODUCTS = ("maps", "patterns", "report", "package", "changes")
-"""What is made for each territory, in the order of the flow."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The command line says what it does in its own words; the history keeps every event."""
-
-
-def stale_assets(workshop: Workshop) -> list[Key]:
-    """The assets above the territories that are not up to date, in the order of the flow.
-
-    Raw files are always looked at, which costs nothing when nothing moved; a stage is stale when its stamp changed.
-    """
-    asked = [(stage, dataset) for stage in ("raw", "observations") for dataset in workshop.sources]
-    products = {f"{stage}/{dataset}": [(stage, dataset)] for stage, dataset in asked} | {
-        "geography": [REFERENCE, BOUNDARIES],
-        "values": [VALUES],
-        "typology": [TYPOLOGY],
-        "database": [DATABASE],
-    }
-    return [key for product in workshop.stale(products) for key in products[product]]
-
-
-def stale_deliverables(workshop: Workshop, territory_id: str) -> list[Key]:
-    return stale_of_each(workshop, [territory_id])[territory_id]
-
-
-def stale_of_each(workshop: Workshop, territory_ids: Sequence[str]) -> dict[str, list[Key]]:
-    """territory -> its deliverables that are not up to date. All are looked at together: a store far away is slow."""
-    asked = {f"{product}/{name}": (name, product) for name in territory_ids for product in PRODUCTS}
-    found: dict[str, list[Key]] = {name: [] for name in territory_ids}
-    for name, product in map(asked.__getitem__, workshop.stale(asked)):
-        found[name].append(("territories", product))
-    return found
 
 
 def run(workshop: Workshop, territory_ids: Sequence[str]) -> list[str]:

@@ -6,15 +6,16 @@
 | `refresh_annuel` | 15 January, 05:00 | every producer | what moved |
 
 The year turns when Insee's new populations and the new COG are out. Raw files are asked for with the gates of
-`diagnostics.sources.gates`; all the rest is what `pipelines.run.stale_assets` names when the schedule ticks, so a month
-without news runs nothing but the question. What the answer makes stale is requested by the sensor
-`figures_a_refaire`, and the deliverables by `livrables_a_refaire` (`sensors.py`).
+`diagnostics.sources.gates`; all the rest is what `pipelines.stale` names when the schedule ticks, so a month without
+news runs nothing but the question. What the answer makes stale is requested by the sensor `figures_a_refaire`, and the
+deliverables by `livrables_a_refaire` (`sensors.py`).
 """
 
 import dagster as dg
 
 from diagnostics.catalog import Catalog
 from pipelines.jobs import FIGURES
+from pipelines.stale import stale_assets
 
 PARIS = "Europe/Paris"
 MONTHLY, YEARLY = "refresh_mensuel", "refresh_annuel"
@@ -38,8 +39,6 @@ def _schedule(name: str, cron: str, raw: list[dg.AssetKey], description: str) ->
         required_resource_keys={"workshop"},
     )  # fmt: skip
     def refresh(context: dg.ScheduleEvaluationContext):
-        from pipelines.run import stale_assets  # noqa: PLC0415
-
         workshop = context.resources.workshop
         here = [key for key in raw if key.path[-1] in workshop.sources]
         stale = [dg.AssetKey(list(key)) for key in stale_assets(workshop)]

@@ -20,7 +20,7 @@ from diagnostics.catalog import Catalog
 from diagnostics.stamps import digest
 from diagnostics.workshop import Workshop
 from pipelines.jobs import DELIVERABLES, FIGURES
-from pipelines.run import stale_assets, stale_of_each
+from pipelines.stale import product_of, stale_assets, stale_of_each
 
 DAY = 24 * 3600
 ASK_EVERY = {"monthly": DAY, "quarterly": 2 * DAY, "yearly": 7 * DAY, "irregular": 7 * DAY, "static": 30 * DAY}
@@ -92,7 +92,7 @@ def _stale_figures() -> dg.SensorDefinition:
         if not stale:
             return dg.SkipReason("Tous les indicateurs sont à jour.")
         # The key is what they would be made from: a failure is not tried again until something moves.
-        key = digest([[*k, workshop.stamp(_product(k))] for k in stale])
+        key = digest([[*k, workshop.stamp(product_of(k))] for k in stale])
         return _request([dg.AssetKey(list(k)) for k in stale], key)
 
     return sensor
@@ -133,14 +133,6 @@ def _request(keys: list[dg.AssetKey], key: str) -> dg.RunRequest:
 def _event(seen: dg.ObserveResult) -> dg.AssetObservation:
     version = {"dagster/data_version": seen.data_version.value} if seen.data_version else {}
     return dg.AssetObservation(asset_key=seen.asset_key, metadata=seen.metadata, tags=version)
-
-
-def _product(key: tuple[str, str]) -> str:
-    """The stamp's name of an asset above the territories."""
-    stage, name = key
-    return {"geography": "reference" if name == "reference" else "geography", "indicators": name}.get(
-        stage, f"{stage}/{name}"
-    )
 
 
 def _busy(context: dg.SensorEvaluationContext) -> bool:

@@ -12,7 +12,8 @@ from diagnostics.products.package import read_package
 from diagnostics.products.verify import code_differences, figure_differences, input_differences
 from diagnostics.storage import Storage
 from diagnostics.workshop import Workshop
-from pipelines.run import DATABASE, Announce, Jobs, stale_assets, stale_deliverables, workshop_for
+from pipelines.run import Announce, Jobs, workshop_for
+from pipelines.stale import DATABASE, stale_assets, stale_deliverables
 
 NOT_COMPARED = ("package", "changes")
 """Deliverables that hold no figure of their own."""

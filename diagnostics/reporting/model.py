@@ -9,10 +9,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from diagnostics.reporting.patterns import Patterns
+from typing import Literal
 
 Verdict = Literal["better", "similar", "worse", "not_compared"]
 Course = Literal["improving", "worsening", "stable", "not_tested"]
@@ -255,6 +252,66 @@ class Inequality:
     gradients: tuple[Gradient, ...]
     drawing: str
     alt: str
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One indicator that was looked at: level, zones with a value, Moran's I, what was `found` in the CLS."""
+
+    label: str
+    level: str
+    period: str
+    zones: int
+    morans_i: float
+    sure: bool
+    found: str
+    map: MapFigure | None
+
+
+@dataclass(frozen=True)
+class TypeLine:
+    """One class: its number and name, how it differs, how many zones of the CLS and of France are of it."""
+
+    number: int
+    name: str
+    description: str
+    own: tuple[str, ...]
+    own_count: int
+    zones: int
+    population: float
+
+
+@dataclass(frozen=True)
+class TypeTable:
+    """The classes of one level; `unclassified` zones of the CLS lack a published value."""
+
+    title: str
+    level: str
+    lines: tuple[TypeLine, ...]
+    unclassified: int
+    stability: float
+    zones: int
+    map: MapFigure | None
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Where values concentrate, and what the territory is like.
+
+    `not_looked`: indicators that could not be looked at, each with its reason.
+    """
+
+    concentration_finding: str
+    looked: tuple[Looked, ...]
+    not_looked: tuple[tuple[str, str], ...]
+    smoothed: tuple[MapFigure, ...]
+    type_finding: str
+    types: tuple[TypeTable, ...]
+
+    @property
+    def maps(self) -> tuple[MapFigure, ...]:
+        of_lines = (line.map for line in (*self.looked, *self.types) if line.map)
+        return (*of_lines, *self.smoothed)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from diagnostics import french
 from diagnostics.catalog import Catalog
 from diagnostics.indicators.clusters import CLUSTER_WORDS, PLURAL, told_clusters
 from diagnostics.reporting import narrative
-from diagnostics.reporting.model import MapFigure, MapFile
+from diagnostics.reporting.model import Looked, MapFigure, MapFile, Patterns, TypeLine, TypeTable
 from diagnostics.reporting.place import Place
 from diagnostics.reporting.references import SourceNumbers
 
@@ -34,63 +34,6 @@ class PatternTables:
     types: pd.DataFrame
     classes: pd.DataFrame
     maps: Mapping[str, MapFile] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Looked:
-    """One indicator that was looked at: level, zones with a value, Moran's I, what was `found` in the CLS."""
-
-    label: str
-    level: str
-    period: str
-    zones: int
-    morans_i: float
-    sure: bool
-    found: str
-    map: MapFigure | None
-
-
-@dataclass(frozen=True)
-class TypeLine:
-    """One class: its number and name, how it differs, how many zones of the CLS and of France are of it."""
-
-    number: int
-    name: str
-    description: str
-    own: tuple[str, ...]
-    own_count: int
-    zones: int
-    population: float
-
-
-@dataclass(frozen=True)
-class TypeTable:
-    """The classes of one level; `unclassified` zones of the CLS lack a published value."""
-
-    title: str
-    level: str
-    lines: tuple[TypeLine, ...]
-    unclassified: int
-    stability: float
-    zones: int
-    map: MapFigure | None
-
-
-@dataclass(frozen=True)
-class Patterns:
-    """The two parts. `not_looked`: indicators that could not be looked at, each with its reason."""
-
-    concentration_finding: str
-    looked: tuple[Looked, ...]
-    not_looked: tuple[tuple[str, str], ...]
-    smoothed: tuple[MapFigure, ...]
-    type_finding: str
-    types: tuple[TypeTable, ...]
-
-    @property
-    def maps(self) -> tuple[MapFigure, ...]:
-        of_lines = (line.map for line in (*self.looked, *self.types) if line.map)
-        return (*of_lines, *self.smoothed)
 
 
 def patterns_of(

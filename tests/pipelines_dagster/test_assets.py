@@ -12,7 +12,7 @@ from tiny import CLS, POPULATION
 
 from pipelines.definitions import build_definitions
 from pipelines.jobs import DELIVERABLES, DIAGNOSTIC, FIGURES
-from pipelines.run import stale_assets, stale_deliverables
+from pipelines.stale import stale_assets, stale_deliverables
 
 POPULATION_KEY = dg.AssetKey(["observations", "population"])
 

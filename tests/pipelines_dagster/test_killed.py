@@ -19,7 +19,7 @@ from tiny import CLS, POPULATION, TinyProject
 
 from diagnostics import changes
 from diagnostics.products.verify import figure_differences
-from pipelines.run import stale_assets, stale_deliverables
+from pipelines.stale import stale_assets, stale_deliverables
 
 pytestmark = pytest.mark.xdist_group("processes")
 

@@ -26,7 +26,7 @@ from diagnostics.storage import Storage
 from diagnostics.workshop import Workshop
 from pipelines.definitions import build_assets, build_definitions
 from pipelines.jobs import FIGURES
-from pipelines.run import REFERENCE, stale_assets
+from pipelines.stale import REFERENCE, stale_assets
 
 NEW = SUPPLY | {"54001": 4}
 VALUES = ("indicators", "values")

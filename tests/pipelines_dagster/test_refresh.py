@@ -22,7 +22,7 @@ from diagnostics.sources.web import Patience, Web
 from pipelines import alerts
 from pipelines.definitions import build_definitions
 from pipelines.jobs import DIAGNOSTIC, FIGURES
-from pipelines.run import stale_assets
+from pipelines.stale import stale_assets
 
 PARIS = ZoneInfo("Europe/Paris")
 

@@ -21,7 +21,7 @@ from diagnostics.products.sameness import compare
 from diagnostics.storage import PROJECT_ROOT, Storage, on_disk
 from pipelines.definitions import build_definitions
 from pipelines.jobs import DELIVERABLES, DIAGNOSTIC
-from pipelines.run import stale_assets, stale_deliverables
+from pipelines.stale import stale_assets, stale_deliverables
 
 
 @pytest.fixture
