@@ -148,7 +148,10 @@ def read_reference_values(workshop: Workshop, indicator_ids: list[str]) -> pd.Da
 
 
 def forget_others(folder, stems: set[str]) -> None:
-    """Maps of a former run that this one does not draw any more would be taken for current."""
+    """Maps of a former run that this one does not draw any more would be taken for current.
+
+    What another run is writing at this moment, under a name that begins with a dot, is its own.
+    """
     for path in folder.iterdir():
-        if path.suffix in {".png", ".svg"} and path.stem not in stems:
-            path.unlink()
+        if path.suffix in {".png", ".svg"} and path.stem not in stems and not path.name.startswith("."):
+            path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The command line, `diagnostic`. It says in French what it does; it computes nothing itself.
 
-Exit codes: 0 done, 1 unforeseen, 2 catalogue, 3 source, 4 geography, 5 statistics (see `diagnostics/errors.py`).
+Exit codes: 0 done, 1 anything else, 2 catalogue or arguments, 3 source, 4 geography, 5 statistics (see
+`diagnostics/errors.py`).
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from diagnostics.errors import CatalogError, DiagnosticError
 from pipelines.cli_history import diff_command
 from pipelines.cli_products import verify_command
+from pipelines.cli_sources import ProfileOption
 from pipelines.cli_sources import app as sources_app
 
 # The library speaks through gettext when it prints: its French words stand beside this file.
@@ -41,37 +43,17 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-class ProfileName(StrEnum):
-    """Where the bytes come from."""
-
-    embedded = "embedded"
-    mirror = "mirror"
-    official = "official"
-
-
-ProfileOption = Annotated[
-    ProfileName,
-    typer.Option(
-        "--profile",
-        "-p",
-        envvar="DIAGNOSTIC_PROFILE",
-        help="D'où viennent les fichiers : embedded (paquets Python), mirror (dossier DIAGNOSTIC_MIRROR), "
-        "official (producteurs).",
-    ),
-]
-
-
 @app.command("run", help="Produire le diagnostic d'un ou plusieurs territoires.")
 def run_command(
     territories: Annotated[list[str] | None, typer.Argument(help="Identifiants des territoires.")] = None,
-    profile: ProfileOption = ProfileName.embedded,
+    profile: ProfileOption = "embedded",
     every: Annotated[bool, typer.Option("--all", help="Tous les territoires déclarés.")] = False,
 ) -> None:
     # Dagster and the geographic libraries take a second to load: only the command that needs them pays.
     from pipelines.run import run, workshop_for  # noqa: PLC0415
 
     with _progress() as announce:
-        workshop = workshop_for(profile.value, announce)
+        workshop = workshop_for(profile, announce)
         names = sorted(workshop.catalog.territories) if every else list(territories or [])
         if not names:
             raise CatalogError(
@@ -145,13 +127,13 @@ def new_territory_command(
     communes: Annotated[
         Path | None, typer.Option("--communes", help="Fichier texte : un code de commune (COG 2025) par ligne.")
     ] = None,
-    profile: ProfileOption = ProfileName.embedded,
+    profile: ProfileOption = "embedded",
 ) -> None:
     from pipelines.territories import new_territory  # noqa: PLC0415
 
     with _progress() as announce:
         path, territory = new_territory(
-            identifier, name, epci=epci or [], communes=communes, profile=profile.value, announce=announce
+            identifier, name, epci=epci or [], communes=communes, profile=profile, announce=announce
         )
     out.print(f"{territory.name} : {len(territory.communes)} communes. Carte écrite : {path}", soft_wrap=True)
     out.print(f"Pour produire le diagnostic : diagnostic run {territory.id}")
@@ -188,13 +170,45 @@ def _progress() -> Iterator:
 
 
 def main() -> None:
-    """Entry point: a DiagnosticError is one message and its exit code, never a traceback."""
+    """Entry point: an error that was foreseen is one message and its exit code, never a traceback."""
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     try:
-        app()
+        code = app(standalone_mode=False)
     except DiagnosticError as error:
-        err.print(f"Erreur : {error}", soft_wrap=True, markup=False)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
+    except TyperException as error:
+        if not (said := _in_french(error)):
+            out.print(error.format_message(), markup=False)
+            sys.exit(error.exit_code)
+        path = error.ctx.command_path if error.ctx else "diagnostic"
+        _fail(f"{said} Voir `{path} --help`.", error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrompu ; relancer la commande reprend là où elle en était.", 130)
+    sys.exit(code or 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    err.print(f"Erreur : {message}", soft_wrap=True, markup=False)
+    sys.exit(code)
+
+
+def _in_french(error: TyperException) -> str:
+    """What the library says, in English only, of the words of a command; nothing when it is the help."""
+    match type(error).__name__:
+        case "NoArgsIsHelpError":
+            return ""
+        case "NoSuchOption":
+            near = f" Options proches : {', '.join(sorted(error.possibilities))}." if error.possibilities else ""
+            return f"option inconnue : {error.option_name}.{near}"
+        case "MissingParameter":
+            kind = "l’argument" if error.param.param_type_name == "argument" else "l’option"
+            return f"il manque {kind} {error.param.metavar or ' / '.join(error.param.opts)}."
+        case "BadOptionUsage":
+            return f"l’option {error.option_name} est mal employée : lui donner une valeur."
+        case "BadParameter":
+            return f"valeur refusée pour {' / '.join(error.param.opts)}."
+        case _:
+            return error.format_message()
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from diagnostics.catalog import load_catalog
+from diagnostics.errors import CatalogError
 from diagnostics.indicators import SNAPSHOT, extract_snapshot
 from diagnostics.storage import PROJECT_ROOT, on_disk, replacing
-from diagnostics.workshop import Workshop
+from diagnostics.workshop import PROFILES, Workshop
 from pipelines.stale import DATABASE, REFERENCE, Key, stale_assets, stale_deliverables
 
 if TYPE_CHECKING:
@@ -115,4 +116,7 @@ def write_snapshot(announce: Announce) -> tuple[Path, int]:
 
 
 def workshop_for(profile: str, announce: Announce) -> Workshop:
+    """The workshop of the project in this profile."""
+    if profile not in PROFILES:
+        raise CatalogError(f"Profil inconnu : « {profile} ». Profils possibles : {', '.join(PROFILES)}.")
     return Workshop(load_catalog(), profile, announce=announce)

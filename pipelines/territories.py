@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,8 +31,17 @@ def new_territory(
     announce: Callable[[str], None],
 ) -> tuple[Path, Territory]:
     """Check the perimeter and write `catalog/territories/<identifier>.yaml`. Refuses to overwrite a card."""
-    if bool(epci) == (communes is not None):
+    if not epci and communes is None:
+        raise CatalogError("De quelles communes ? Donner un ou plusieurs `--epci SIREN`, ou `--communes FICHIER`.")
+    if epci and communes is not None:
         raise CatalogError("Donner soit un ou plusieurs `--epci SIREN`, soit `--communes FICHIER`, pas les deux.")
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", identifier):
+        raise CatalogError(
+            f"Identifiant « {identifier} » : une lettre minuscule, puis des minuscules, des chiffres ou des tirets, "
+            "sans accent ni espace (exemple : mon-cls)."
+        )
+    if not name.strip():
+        raise CatalogError("Le nom du territoire (`--name`) est vide : il est le titre du rapport et des cartes.")
     workshop = workshop_for(profile, announce)
     target = workshop.catalog.folder / "territories" / f"{identifier}.yaml"
     if target.exists():
@@ -41,6 +51,7 @@ def new_territory(
     codes = codes_of_epci(epci, reference) if epci else read_codes(communes)
     codes = check_perimeter(codes, reference, reference.pivot_year, f"Territoire « {identifier} »")
     members = reference.epci[reference.epci["code"].isin(epci)] if epci else epci_of(codes, reference)
+    model = workshop.catalog.territory(MODEL)
     content = {
         "id": identifier,
         "name": name,
@@ -50,13 +61,17 @@ def new_territory(
         "cog_year": reference.pivot_year,
         "epci": [{"siren": row.code, "name": row.name} for row in members.itertuples(index=False)],
         "communes": codes,
-        "axes": [axis.model_dump(mode="json") for axis in workshop.catalog.territory(MODEL).axes],
+        "axes_from": model.name,
+        "axes": [axis.model_dump(mode="json") for axis in model.axes],
         "source": f"Périmètre vérifié sur le code officiel géographique {reference.pivot_year} "
         "par `diagnostic new-territory`.",
     }
     content = {key: value for key, value in content.items() if value is not None}
     with replacing(target) as temporary:
-        header = f"# Axes repris de « {MODEL} » : les remplacer par ceux du contrat, dans ses propres mots.\n"
+        header = (
+            f"# Axes repris de « {MODEL} », ce que dit le rapport : les remplacer par ceux du contrat, dans ses\n"
+            "# propres mots, puis effacer la ligne `axes_from`.\n"
+        )
         temporary.write_text(
             header + yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=120), encoding="utf-8"
         )
@@ -92,4 +107,8 @@ def read_codes(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise CatalogError(f"{path} : fichier illisible ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise CatalogError(
+            f"{path} : le texte n'est pas en UTF-8. L'enregistrer sous « CSV UTF-8 » ou « Texte (UTF-8) »."
+        ) from error
     return [code for line in lines if (code := line.split("#")[0].strip())]

@@ -39,9 +39,10 @@ def verify(territory_id: str, announce: Announce) -> Verdict:
     Stops at the files when they are no longer the same: figures made from others would prove nothing.
     Raises DiagnosticError when the diagnostic was never made.
     """
-    package = read_package(workshop_for("embedded", announce), territory_id)
+    here = workshop_for("embedded", announce)
+    here.catalog.territory(territory_id)
+    package = read_package(here, territory_id)
     made = workshop_for(package["parameters"]["run_profile"], announce)
-    made.catalog.territory(territory_id)
     announce("Empreintes des fichiers")
     changed_code = code_differences(package)
     if inputs := input_differences(package, made):

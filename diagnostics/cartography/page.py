@@ -472,9 +472,11 @@ def draw_histogram(
 
 
 def _draw_ticks(page: Page, axis: Axis, base: float, wanted: Sequence[float], decimals: int) -> float:
-    """Extremes first, then the bounds that find room."""
+    """Extremes first, then the bounds that find room. A bound beyond the axis has no place on it."""
     taken: list[Box] = []
     for rank, value in enumerate(wanted):
+        if not axis.low <= value <= axis.high:
+            continue
         text = french.number(value, decimals)
         half = fonts.width(text, FOOT) / 2
         x = min(max(axis.at(value), axis.left + half), axis.right - half)

@@ -611,7 +611,10 @@ class Axis(Card):
 
 
 class Territory(Card):
-    """The perimeter of one CLS, frozen as a list of communes at a stated COG year."""
+    """The perimeter of one CLS, frozen as a list of communes at a stated COG year.
+
+    `axes_from`: name of the territory whose axes stand in for those of the contract until someone writes them.
+    """
 
     id: Slug
     name: str
@@ -622,6 +625,7 @@ class Territory(Card):
     epci: list[MemberEpci] = []
     communes: list[CommuneCode] = Field(min_length=1)
     axes: list[Axis] = Field(min_length=1)
+    axes_from: str = ""
     source: str
 
     @field_validator("communes")

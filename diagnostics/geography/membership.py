@@ -1,4 +1,5 @@
-"""Which zone belongs to which: communes in every larger zone, IRIS in their commune, and the perimeter of a CLS.
+"""Which zone belongs to which: communes in every larger zone, IRIS and arrondissements in their commune, and the
+perimeter of a CLS.
 
 A PETR is published nowhere: it is the sum of its communes, written in the card of its territory.
 """
@@ -69,7 +70,8 @@ def check_perimeter(codes: Iterable[str], reference: Reference, cog_year: int, w
 def build_membership(
     reference: Reference, territories: Sequence[Territory], iris: Iterable[str] | None = None
 ) -> pd.DataFrame:
-    """Every link from a commune to the zones that hold it, and from an IRIS to its commune.
+    """Every link from a commune to the zones that hold it, and from an IRIS or a municipal arrondissement (`district`)
+    to its commune.
 
     Returns LINK_COLUMNS, all text. `parent_type` is commune (itself), epci, petr, cls, departement, region or france
     (`FR`). A CLS has the code of its territory, a PETR its SIREN. An EPCI that a card names but that is gone from the
@@ -91,6 +93,8 @@ def build_membership(
         for former in _former_epci(territory, reference):
             present = communes.loc[communes["epci"].isin([e.siren for e in territory.epci]), "code"]
             links.append(_links("commune", sorted(set(members) - set(present)), "epci", former.siren))
+    districts = reference.municipal_districts
+    links.append(_links("district", districts["code"], "commune", districts["commune"]))
     if iris is not None:
         placed = _place_iris(iris, reference).dropna()
         links.append(_links("iris", placed["iris"], "commune", placed["commune"]))
@@ -187,6 +191,8 @@ def _explain(code: str, reference: Reference, cog_year: int, successor: pd.Serie
             f"le code {code} n'existe pas au COG {cog_year}{when} ; sa commune est aujourd'hui "
             f"{new} ({names[new]}). Remplacer le code, ou corriger l'année du COG."
         )
+    if f"0{code}" in valid:
+        return f"le code {code} a perdu son zéro de tête : écrire {_named(f'0{code}', names)}."
     near = get_close_matches(code, sorted(valid), n=3, cutoff=0.75)
     hint = f" ; codes proches : {listing([_named(c, names) for c in near])}" if near else ""
     return f"le code {code} n'est celui d'aucune commune (attendu : cinq caractères, COG {cog_year}){hint}."

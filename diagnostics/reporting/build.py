@@ -314,6 +314,7 @@ def _perimeter(facts: Facts, place: Place) -> Perimeter:
     return Perimeter(
         kind=KINDS[place.card.kind],
         contract=place.card.contract,
+        axes_from=place.card.axes_from,
         cog_year=place.card.cog_year,
         commune_count=len(place.communes),
         epci=place.epci,
@@ -324,6 +325,7 @@ def _perimeter(facts: Facts, place: Place) -> Perimeter:
         # The density's denominator is the area, in km².
         area_km2=density.denominator if density else None,
         density=density.value if density else None,
+        density_period=density.period if density else "",
         source=place.card.source,
     )
 

@@ -406,6 +406,7 @@ class Perimeter:
 
     kind: str
     contract: str
+    axes_from: str  # name of the territory whose axes stand in for those of the contract, if any
     cog_year: int
     commune_count: int
     epci: tuple[Zone, ...]
@@ -415,6 +416,7 @@ class Perimeter:
     population_period: str
     area_km2: float | None
     density: float | None
+    density_period: str
     source: str
 
 

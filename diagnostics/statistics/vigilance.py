@@ -125,7 +125,9 @@ def _sentence(row: dict, quantity: Quantity, interval: Interval) -> str:
         reference = quantity(row["benchmark"], row["unit"], row["decimals"])
         parts.append(f"{firm}{side} de la référence ({row['benchmark_name']} : {reference})")
     if row["distant"]:
-        parts.append(f"moins favorable que dans {quantity(100 * row['position'], '%', 0)} {row['peers']}")
+        # As long as one peer does no better, it is not all of them, whatever the rounding.
+        share = 100 * row["position"] if row["position"] == 1 else min(100 * row["position"], 99)
+        parts.append(f"moins favorable que dans {quantity(share, '%', 0)} {row['peers']}")
     if row["worsening"]:
         parts.append(_worsening(row, quantity))
     if row["unequal_inside"]:

@@ -85,6 +85,7 @@ def test_every_zone_has_one_name(reference):
         (["01004"], 2020, r"valable depuis 2025"),
         (["75101"], 2025, r"arrondissement municipal ; indiquer la commune 75056 \(Paris\)"),
         (["01012"], 2025, r"codes proches : .*01011 \(Celles\)"),
+        (["1002"], 2025, r"zéro de tête : écrire 01002 \(Le Bourg\)"),
         (["Lyon"], 2025, "attendu : cinq caractères, COG 2025"),
     ],
 )

@@ -1,6 +1,11 @@
 """The command line as a user meets it: words in French, one clear message per mistake, exit codes for scripts."""
 
+import re
+
 import pytest
+
+from diagnostics.errors import CatalogError
+from pipelines.territories import read_codes
 
 
 def test_help_speaks_french_and_names_every_command(diagnostic):
@@ -62,3 +67,37 @@ def test_a_new_territory_needs_one_kind_of_perimeter(diagnostic, tmp_path):
     )
     assert both.returncode == 2
     assert "--epci" in both.stderr
+
+
+NEW = ("new-territory", "--epci", "200046977")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "--foo"), "option inconnue : --foo"),
+        (("run", "--prof", "mirror"), "Options proches : --profile"),
+        (("diff", "2026-01-01"), "il manque l’argument DATE2"),
+        (("new-territory",), "il manque l’option --id"),
+        (("new-territory", "--id"), "lui donner une valeur"),
+        (("new-territory", "--id", "essai", "--name", "Essai"), "De quelles communes"),
+        ((*NEW, "--id", "Mon CLS", "--name", "Essai"), "Identifiant « Mon CLS »"),
+        ((*NEW, "--id", "essai", "--name", " "), "est vide"),
+        (("verify", "metzz"), "Vouliez-vous dire « metz »"),
+        (("zzz",), "Commande inconnue"),
+    ],
+)
+def test_a_wrong_word_is_one_french_sentence(diagnostic, words, said):
+    answer = diagnostic(*words)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+    assert not re.search(r"Usage|Error|Missing|Try|No such", answer.stderr)
+
+
+def test_a_list_of_communes_saved_by_an_old_spreadsheet_is_refused_in_words(tmp_path):
+    for encoding in ("latin-1", "utf-16"):
+        path = tmp_path / f"{encoding}.txt"
+        path.write_bytes("54001  # Abaucourt, à vérifier\n".encode(encoding))
+        with pytest.raises(CatalogError, match="UTF-8"):
+            read_codes(path)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from tiny import CLS, POPULATION
 
+from assets.maps import forget_others
 from pipelines.definitions import build_definitions
 from pipelines.jobs import DELIVERABLES, DIAGNOSTIC, FIGURES
 from pipelines.stale import stale_assets, stale_deliverables
@@ -71,6 +72,13 @@ def test_pictures_are_served_under_the_path_that_a_proxy_shows(tiny_project, tmp
         assert found, shown
         kept = instance.compute_log_manager.get_captured_local_path(found[1].split("/"), "png")
     assert Path(kept).read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_maps_of_former_runs_are_forgotten(tmp_path):
+    for name in ("kept.png", "kept.svg", "former.png", "former.svg", ".other.3f2a.png", "index.json"):
+        (tmp_path / name).touch()
+    forget_others(tmp_path, {"kept"})
+    assert {path.name for path in tmp_path.iterdir()} == {"kept.png", "kept.svg", ".other.3f2a.png", "index.json"}
 
 
 def test_checks_say_what_they_found_and_warn_only(tiny_project, instance):

@@ -72,6 +72,15 @@ def test_an_exhaustive_figure_is_read_by_its_place():
     assert row.points == 2
 
 
+@pytest.mark.parametrize(("position", "said"), [(0.9992, "99"), (1.0, "100")])
+def test_a_share_of_peers_is_not_rounded_up_to_all_of_them(position, said):
+    row = found(
+        {"label": "A", "unit": "%", "direction": "higher_is_worse", "value": 9.0, "ci_low": np.nan, "ci_high": np.nan,
+         "benchmark": 3.0, "comparison": "not_compared", "position": position}
+    ).iloc[0]  # fmt: skip
+    assert f"moins favorable que dans {said}\u202f%" in row.sentence
+
+
 @pytest.mark.parametrize(
     ("change", "points"),
     [
