@@ -120,7 +120,7 @@ class Land:
 
     def _dissolved(self, communes: gpd.GeoDataFrame, level: str) -> gpd.GeoDataFrame:
         frame = _joined(communes, level)
-        frame["name"] = [self.zone_names.get((level, code), code) for code in frame["code"]]
+        frame["name"] = [french.short_epci_name(self.zone_names.get((level, code), code)) for code in frame["code"]]
         frame["population"] = frame["code"].map(communes.groupby(level)["population"].sum())
         frame["inside"] = frame["code"].isin(communes.loc[communes["inside"], level])
         return frame

@@ -221,7 +221,7 @@ def _context_notes(block: Block, row: Row, read: Mapping[tuple[str, str, str], M
 def map_of(number: int, files: MapFile, block: Block, numbers: SourceNumbers, cog_year: int) -> MapFigure:
     caption = f"{block.label} ({block.unit}), {block.period}. " if block.unit else f"{block.label}, {block.period}. "
     credit = numbers.credit(block.source_numbers)
-    caption += f"{credit} Communes au 1er janvier {cog_year}." if credit else f"Communes au 1er janvier {cog_year}."
+    caption += " ".join(filter(None, (credit, f"Géographie au 1er janvier {cog_year}.")))
     return MapFigure(number, files.png, files.svg, files.alt, caption)
 
 
