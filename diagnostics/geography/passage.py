@@ -1,7 +1,8 @@
 """Old commune codes carried to the pivot year, by the rule of each variable, with the proof that sums did not move.
 
 Only communes and municipal arrondissements move. A *source* row may feed several pivot communes (a split) and a pivot
-commune may be fed by several rows (a merger, or the arrondissements of Paris, Lyon and Marseille).
+commune may be fed by several rows (a merger, or the arrondissements of Paris, Lyon and Marseille). Arrondissements are
+kept apart too: who tests places against a threshold tests them one by one.
 """
 
 from __future__ import annotations
@@ -58,10 +59,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Carried:
-    """Observations at the pivot year, and what was done to them."""
+    """Observations at the pivot year, and what was done to them.
+
+    `districts`: the municipal arrondissements as their producer gives them, which are in the communes already.
+    """
 
     observations: pd.DataFrame
     report: Report
+    districts: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,8 @@ class Passage:
         carried = stacked([_observations(facts, pivot, self), worded[~moving]], WORDS)
         kinds = {name: observations[name].dtype for name in WORDS}
         plain = {name: kind for name, kind in kinds.items() if not isinstance(kind, pd.CategoricalDtype)}
-        return Carried(carried.astype(plain) if plain else carried, report)
+        carried = carried.astype(plain) if plain else carried
+        return Carried(carried, report, _districts(facts, places, self))
 
     # --- what is looked up once ------------------------------------------------------------------------------------
 
@@ -508,7 +514,20 @@ def _balance(facts: _Facts, places: pd.DataFrame, feeds: _Feeds, pivot: pd.DataF
 
 
 def _observations(facts: _Facts, pivot: pd.DataFrame, passage: Passage) -> pd.DataFrame:
-    series, level = pivot["series"].to_numpy(), pivot["level"].to_numpy()
+    codes = pd.Categorical.from_codes(pivot["target"].to_numpy(), dtype=passage.pivot_words)
+    return _named(facts, pivot, "commune", codes, passage)
+
+
+def _districts(facts: _Facts, places: pd.DataFrame, passage: Passage) -> pd.DataFrame:
+    """The municipal arrondissements, as their producer gives them."""
+    rows = facts.rows[places["district"].to_numpy()[facts.rows["pair"]]]
+    codes = pd.Categorical(facts.pairs["code"].astype("str").to_numpy()[rows["pair"]])
+    return _named(facts, rows, "district", codes, passage)
+
+
+def _named(facts: _Facts, rows: pd.DataFrame, kind: str, codes: pd.Categorical, passage: Passage) -> pd.DataFrame:
+    """`rows` (series, value, level) of the zones `codes` under the columns of the house."""
+    series, level = rows["series"].to_numpy(), rows["level"].to_numpy()
 
     def named(column: str) -> pd.Categorical:
         ids, words = pd.factorize(facts.series[column])
@@ -518,11 +537,11 @@ def _observations(facts: _Facts, pivot: pd.DataFrame, passage: Passage) -> pd.Da
         {
             "dataset_id": named("dataset_id"),
             "variable": named("variable"),
-            "geo_type": pd.Categorical.from_codes(np.zeros(len(pivot), dtype="int8"), ["commune"]),
-            "geo_code": pd.Categorical.from_codes(pivot["target"].to_numpy(), dtype=passage.pivot_words),
-            "cog_year": pd.array(np.full(len(pivot), passage.reference.pivot_year), dtype="Int64"),
+            "geo_type": pd.Categorical.from_codes(np.zeros(len(rows), dtype="int8"), [kind]),
+            "geo_code": codes,
+            "cog_year": pd.array(np.full(len(rows), passage.reference.pivot_year), dtype="Int64"),
             "period": named("period"),
-            "value": pivot["value"].to_numpy(),
+            "value": rows["value"].to_numpy(),
             "status": pd.Categorical.from_codes(level, STATUSES),
         }
     )

@@ -34,6 +34,9 @@ BENCHMARK = ("france", "FR")
 
 EARLIER = "~"
 
+SHARED_OUT = "habitants des arrondissements estimés au prorata de leur population de référence"
+"""How `method` says that a population known for a whole city only was shared between its arrondissements."""
+
 REFERENCE_POPULATION = "pop_municipal"
 """The indicator whose variable weighs coverage."""
 
@@ -50,7 +53,9 @@ class Aggregate:
 
     `x`, `y`, `w` name the roles of the formula. `n` and `d` are what one member adds to the numerator and to the
     denominator: SQL over its operands and `hit`. `value` is the figure once `n` and `d` are added up: SQL over them and
-    the columns `multiplier` and `years` of the specification. `add` is how members are put together.
+    the columns `multiplier` and `years` of the specification. `add` is how members are put together. `divided`: the
+    members of a city whose `x` is known by municipal arrondissement are these; a mean or a majority of them would make
+    the city pass or fail as one.
     """
 
     x: str
@@ -60,6 +65,7 @@ class Aggregate:
     d: str = "null::double"
     value: str = "multiplier * n / nullif(d, 0)"
     add: str = "sum"
+    divided: bool = False
 
 
 AGGREGATES: dict[str, Aggregate] = {
@@ -67,7 +73,9 @@ AGGREGATES: dict[str, Aggregate] = {
     "density": Aggregate("numerator", "denominator", None, "x", "y"),
     "index": Aggregate("numerator", "denominator", "weight", "w * x", "w * y"),
     "weighted_mean": Aggregate("value", None, "weight", "w * x", "w"),
-    "share_over_threshold": Aggregate("value", "population", None, "case when hit then y else 0 end", "y"),
+    "share_over_threshold": Aggregate(
+        "value", "population", None, "case when hit then y else 0 end", "y", divided=True
+    ),
     "sum": Aggregate("numerator", None, None, "x", value="n"),
     "median": Aggregate("value", None, None, "x", value="n", add="median"),
     "maximum": Aggregate("value", None, None, "x", value="n", add="max"),
@@ -90,7 +98,8 @@ def compute(
     The rows of one vintage of one indicator stand together, in chunks of their own that carry their own few words.
 
     `facts`: frames of `dataset_id, variable, geo_type, geo_code, period, value, status`, communes at the pivot COG.
-    `membership`: `child_type, child_code, parent_type, parent_code`; communes are members of themselves.
+    `membership`: `child_type, child_code, parent_type, parent_code`; communes are members of themselves, municipal
+    arrondissements (`district`) of their commune.
     `versions`: dataset -> the version of its files, as shown in `source_version`.
     `tables`: the reference tables that derived formulas name (`needed_tables`); one that is not there leaves unknown
     what needs it.
@@ -136,7 +145,10 @@ def compute(
 
 
 def _members(db: duckdb.DuckDBPyConnection, membership: pd.DataFrame) -> None:
-    """Tables `zones` and `belongs`: above the commune, zones are unions of communes; an IRIS stands for itself."""
+    """Tables `zones` and `belongs`: above the commune, zones are unions of communes; an IRIS stands for itself.
+
+    `districts`: the city of each municipal arrondissement.
+    """
     db.register("membership_frame", membership)
     db.execute("""
         create sequence zone_numbers;
@@ -160,6 +172,8 @@ def _members(db: duckdb.DuckDBPyConnection, membership: pd.DataFrame) -> None:
           and z.parent_type in ('departement', 'region', 'france');
         create table iris_of as
         select zone, parent from membership where child_type = 'iris' and parent_type = 'commune';
+        create table districts as
+        select zone, parent as city from membership where child_type = 'district' and parent_type = 'commune';
         drop table membership
     """)
     db.unregister("membership_frame")
@@ -221,13 +235,15 @@ def reference_population(catalog: Catalog, profile: Profile) -> str:
 
 
 def _reference_population(db: duckdb.DuckDBPyConnection, variable: str) -> None:
-    """Latest known population of each commune, IRIS and département: the weights of coverage, nothing else."""
+    """Latest known population of each commune, IRIS, arrondissement and département: it weighs coverage, and shares a
+    city between its arrondissements."""
     db.execute(
         """
         create table weights as
         select zone, arg_max(value, period) as population
         from facts join series using (series) join zones using (zone)
-        where variable = ? and not secret and not missing and zone_type in ('commune', 'iris') group by zone
+        where variable = ? and not secret and not missing and zone_type in ('commune', 'iris', 'district')
+        group by zone
         """,
         [variable],
     )
@@ -279,7 +295,8 @@ def _specification(db: duckdb.DuckDBPyConnection, computable: dict[str, tuple[In
         from terms_frame join series using (variable, period) join spec_frame s using (indicator_id);
         create table results (
             indicator_id indicator, zone uinteger, period period,
-            numerator double, denominator double, value double, coverage double, secret boolean, impossible boolean)
+            numerator double, denominator double, value double, coverage double, secret boolean, impossible boolean,
+            shared_out boolean)
     """)
 
 
@@ -339,11 +356,14 @@ def period_of(formula: Formula) -> str:
 def _operands(db: duckdb.DuckDBPyConnection, kind: str) -> None:
     """x, y and w of each indicator of `kind` in each commune and IRIS, or in each département for a context indicator.
 
+    A kind that divides cities has their arrondissements in place of them.
+
     An operand is known only when every term of its role is. One that is negative and cannot be (more people in
     households than people) is `impossible`; a difference of weighted decimals that should be nothing is nothing.
     """
+    places = ("commune", "iris", "district") if AGGREGATES[kind].divided else ("commune", "iris")
     db.execute(
-        """
+        f"""
         create or replace table operands as
         with added as (
             select t.indicator_id, f.zone,
@@ -356,7 +376,7 @@ def _operands(db: duckdb.DuckDBPyConnection, kind: str) -> None:
             join facts f using (series)
             join zones z using (zone)
             where t.kind = ?
-              and case when s.context then z.zone_type = 'departement' else z.zone_type in ('commune', 'iris') end
+              and case when s.context then z.zone_type = 'departement' else z.zone_type in {places} end
             group by t.indicator_id, f.zone
         ), known as (
             select a.indicator_id, a.zone, s.counted, secret,
@@ -366,11 +386,13 @@ def _operands(db: duckdb.DuckDBPyConnection, kind: str) -> None:
             from added a join spec s using (indicator_id)
         )
         select indicator_id, zone, x, y, w, secret, coalesce(counted and x < 0, false) or coalesce(y < 0, false)
-               or coalesce(w < 0, false) as impossible
+               or coalesce(w < 0, false) as impossible, false as shared_out
         from known
         """,
         [kind],
     )
+    if AGGREGATES[kind].divided:
+        _divide_cities(db)
     # The national threshold of a quantile test: the value under which that share of the people lives.
     db.execute("""
         create or replace table quantiles as
@@ -378,9 +400,46 @@ def _operands(db: duckdb.DuckDBPyConnection, kind: str) -> None:
             select indicator_id, x, s.quantile, sum(y) over (partition by indicator_id order by x) as below,
                    sum(y) over (partition by indicator_id) as total
             from operands join spec s using (indicator_id) join zones using (zone)
-            where s.quantile is not null and zone_type = 'commune' and x is not null and y is not null
+            where s.quantile is not null and zone_type in ('commune', 'district')
+              and x is not null and y is not null
         )
         select indicator_id, [min(x)] as thresholds from ranked where below >= quantile * total group by indicator_id
+    """)
+
+
+def _divide_cities(db: duckdb.DuckDBPyConnection) -> None:
+    """In `operands`, the arrondissements of a city take its place where `x` is known by arrondissement, and are left
+    out elsewhere.
+
+    Where `y` is known for no arrondissement of the city, that of the city is shared between them by their latest
+    population; one that nobody knows leaves them unknown.
+    """
+    db.execute("""
+        create or replace table divided as
+        with cities as (
+            select distinct indicator_id, city from operands join districts using (zone) where x is not null
+        ), parts as (
+            select c.indicator_id, c.city, d.zone, o.x, o.y, coalesce(o.secret, false) as secret,
+                   coalesce(o.impossible, false) as impossible, p.population,
+                   count(o.y) over city = 0 as shared_out,
+                   case when count(*) over city = count(p.population) over city then sum(p.population) over city end
+                   as people
+            from cities c
+            join districts d using (city)
+            left join operands o on o.indicator_id = c.indicator_id and o.zone = d.zone
+            left join weights p on p.zone = d.zone
+            window city as (partition by c.indicator_id, c.city)
+        )
+        select p.*, w.y * population / nullif(people, 0) as share
+        from parts p left join operands w on w.indicator_id = p.indicator_id and w.zone = p.city;
+        create or replace table operands as
+        from operands
+        where zone not in (select zone from districts)
+          and (indicator_id, zone) not in (select (indicator_id, city) from divided)
+        union all by name
+        select indicator_id, zone, x, case when shared_out then share else y end as y, 1 as w, secret, impossible,
+               shared_out
+        from divided
     """)
 
 
@@ -394,12 +453,15 @@ def _aggregate(db: duckdb.DuckDBPyConnection, kind: str) -> None:
     known = " and ".join(f"o.{letter} is not null" for letter, role in (("x", a.x), ("y", a.y), ("w", a.w)) if role)
     hit = f"coalesce(s.thresholds, q.thresholds) as t, {_HIT} as hit," if kind == "share_over_threshold" else ""
     counts = "n, d" if a.add == "sum" else "null, null"
+    # An arrondissement is part of its commune, and of all that its commune is part of.
+    inside = "select d.zone, b.parent from districts d join belongs b on b.zone = d.city"
+    above = f"(from belongs union all {inside})" if a.divided else "belongs"
     db.execute(
         f"""
         insert into results
         with members as materialized (
             select o.indicator_id, o.zone, {hit} {known} as known, o.secret and not known as secret,
-                   o.impossible and known as impossible,
+                   o.impossible and known as impossible, o.shared_out and known as shared_out,
                    case when known then {a.n} end as n, case when known then {a.d} end as d,
                    case when known then p.population end as covered
             from operands o
@@ -409,21 +471,22 @@ def _aggregate(db: duckdb.DuckDBPyConnection, kind: str) -> None:
         ),
         -- a commune, an IRIS, a département of a context figure stands for itself: nothing to add up
         own as (
-            select indicator_id, zone, n, d, covered, known, secret, impossible
+            select indicator_id, zone, n, d, covered, known, secret, impossible, shared_out
             from members semi join (select zone from belongs where zone = parent) using (zone)
         ),
         above as (
             -- what cannot be is not added up: its people are not covered
             select indicator_id, b.parent as zone, {a.add}(n) filter (not impossible) as n,
                    {a.add}(d) filter (not impossible) as d, sum(covered) filter (not impossible) as covered,
-                   bool_or(known and not impossible) as known, bool_or(secret) as secret, false as impossible
-            from members m join belongs b using (zone) where b.parent <> m.zone group by indicator_id, b.parent
+                   bool_or(known and not impossible) as known, bool_or(secret) as secret, false as impossible,
+                   bool_or(shared_out) as shared_out
+            from members m join {above} b using (zone) where b.parent <> m.zone group by indicator_id, b.parent
         )
         select indicator_id, zone, s.period, {counts}, {a.value},
                -- a zone without inhabitants has no one to cover: it is covered when its members are known
                case when coalesce(z.population, 0) > 0 then least(coalesce(covered, 0) / z.population, 1)
                     when known then 1 else 0 end,
-               secret, impossible
+               secret, impossible, shared_out
         from (from own union all from above)
         join spec s using (indicator_id)
         left join zone_population z using (zone)
@@ -436,7 +499,7 @@ def _published(db: duckdb.DuckDBPyConnection) -> None:
     db.execute("""
         insert into results
         select t.indicator_id, f.zone, t.period, null, null, t.x * f.value,
-               case when f.secret then 0 else 1 end, f.secret, false
+               case when f.secret then 0 else 1 end, f.secret, false, false
         from terms t join facts f using (series) join zones z using (zone)
         where t.kind = 'published' and not f.missing
           and z.zone_type in ('iris', 'commune', 'epci', 'departement', 'region', 'france')
@@ -484,7 +547,7 @@ def _rows(db: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
     """The figures of one indicator, zone by zone: one at a time, so that memory never holds all of them twice."""
     rows = db.sql(
         """
-        select rank, period, numerator, denominator, value, coverage, secret, impossible,
+        select rank, period, numerator, denominator, value, coverage, secret, impossible, shared_out,
                case when zone <> here then benchmark end as benchmark
         from results join (select zone, rank from ranked) using (zone) left join benchmarks using (indicator_id, period)
         where indicator_id = $name
@@ -495,7 +558,7 @@ def _rows(db: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
     return rows.to_arrow_table().combine_chunks()
 
 
-_NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "impossible", "benchmark"]
+_NUMBERS = ["numerator", "denominator", "value", "coverage", "secret", "impossible", "shared_out", "benchmark"]
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 """Words travel as indices: a handful of them, repeated over every zone of France."""
 VALUES_SCHEMA = pa.schema(
@@ -744,6 +807,8 @@ def _said_of(
         place, names = pd.factorize(interval["method"])
         method = np.where(np.isnan(said["ci_low"]), method, len(words) + place)
         words += [f"{formula.kind}; {name}{note}" for name in names]
+    method[rows["shared_out"].fillna(False).to_numpy(bool)] = len(words)
+    words.append(f"{formula.kind}; {SHARED_OUT}{note}")
     method[given_up] = len(words)
     method[impossible] = len(words) + 1 + np.arange(impossible.sum())
     words.append(f"{words[0]}; secret secondaire : protège un autre effectif")

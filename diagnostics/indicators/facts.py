@@ -1,6 +1,7 @@
 """Observations of every dataset brought to one table of facts: what the engine computes from.
 
-Communes stand at the pivot COG; IRIS keep their own code; other zones are as published.
+Communes stand at the pivot COG, municipal arrondissements beside theirs; IRIS keep their own code; other zones are as
+published.
 """
 
 from __future__ import annotations
@@ -36,22 +37,30 @@ def build_facts(
     listed = {name for source in sources for name, v in source.variables.items() if v.absent == "zero"}
     for frame in observations:
         carried = passage.carry(with_communes_of_iris(frame, rules))
-        yield replace(carried, observations=with_zeros(carried.observations, listed, reference))
+        facts = carried.observations
+        if len(carried.districts):
+            facts = stacked([as_words(facts, WORDS), carried.districts], WORDS)
+        yield replace(carried, observations=with_zeros(facts, listed, reference))
 
 
 def with_zeros(observations: pd.DataFrame, listed: Collection[str], reference: Reference) -> pd.DataFrame:
-    """Add a zero for each pivot commune without a line of a `listed` variable: a directory names who is there only."""
-    rows = observations[observations["variable"].isin(listed) & (observations["geo_type"] == "commune")]
-    if rows.empty:
-        return observations
-    rows = rows.astype(dict.fromkeys(WORDS, "str"))
-    every = rows[SERIES].drop_duplicates().merge(reference.communes["code"].rename("geo_code"), how="cross")
-    known = pd.MultiIndex.from_frame(rows[[*SERIES, "geo_code"]])
-    added = every[~pd.MultiIndex.from_frame(every).isin(known)].assign(
-        geo_type="commune", cog_year=reference.pivot_year, value=0.0, status=OK
-    )
-    added["cog_year"] = added["cog_year"].astype(observations["cog_year"].dtype)
-    return stacked([as_words(observations, WORDS), as_words(added, WORDS)], WORDS)
+    """Add a zero for each pivot commune without a line of a `listed` variable: a directory names who is there only.
+
+    One that names municipal arrondissements is empty in those that it does not name.
+    """
+    added = []
+    for kind, codes in (("commune", reference.communes["code"]), ("district", reference.municipal_districts["code"])):
+        rows = observations[observations["variable"].isin(listed) & (observations["geo_type"] == kind)]
+        if rows.empty:
+            continue
+        rows = rows.astype(dict.fromkeys(WORDS, "str"))
+        every = rows[SERIES].drop_duplicates().merge(codes.rename("geo_code"), how="cross")
+        known = pd.MultiIndex.from_frame(rows[[*SERIES, "geo_code"]])
+        empty = every[~pd.MultiIndex.from_frame(every).isin(known)].assign(
+            geo_type=kind, cog_year=reference.pivot_year, value=0.0, status=OK
+        )
+        added.append(as_words(empty.astype({"cog_year": observations["cog_year"].dtype}), WORDS))
+    return stacked([as_words(observations, WORDS), *added], WORDS) if added else observations
 
 
 def needed_variables(catalog: Catalog, profile: Profile) -> list[str]:

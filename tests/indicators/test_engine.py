@@ -427,3 +427,116 @@ def test_a_part_of_nobody_is_refused_and_a_residue_of_decimals_is_nothing(interv
     assert values.loc[("commune", "01001"), "method"].endswith("refusé, valeur impossible : 30,0 sur 0,0")
     assert values.loc[("commune", "01001"), ["numerator", "denominator"]].isna().all()
     assert values.loc[("commune", "01003"), "value"] == 0
+
+
+# --- cities published by municipal arrondissement -------------------------------------------------------------------
+
+CITIES = {"C1": ("C1A1", "C1A2", "C1A3"), "C2": ("C2A1", "C2A2")}
+
+
+def divided_world(seed):
+    """(parents, people, score): communes and two cities; a score for every commune and every arrondissement."""
+    rng = np.random.default_rng(seed)
+    parents = {f"{n:05d}": f"E{n % 3}" for n in range(1001, 1031)} | {"C1": "E0", "C2": "E1"}
+    people = {code: float(rng.integers(1, 3000)) for code in [*parents, *CITIES["C1"], *CITIES["C2"]]}
+    people |= {city: sum(people[part] for part in parts) for city, parts in CITIES.items()}
+    score = {code: float(rng.integers(0, 12)) for code in people}
+    for city, parts in CITIES.items():  # as the passage makes it
+        score[city] = sum(score[part] * people[part] for part in parts) / people[city]
+    return parents, people, score
+
+
+def divided_run(parents, facts, formula):
+    rows = [(variable, "2022", "district" if code in sum(CITIES.values(), ()) else "commune", code, value, "ok")
+            for variable, values in facts.items() for code, value in values.items()]  # fmt: skip
+    links = [("district", part, "commune", city) for city, parts in CITIES.items() for part in parts]
+    membership = pd.concat([members(parents), pd.DataFrame(links, columns=members(parents).columns)])
+    catalog = catalog_of(indicator("share", formula, unit="%"))
+    table = compute(catalog, "mirror", [facts_of(rows)], membership, versions={}, computed_at=NOW)
+    return table.to_pandas().set_index(["indicator_id", "zone_type", "zone_code"]).loc["share"]
+
+
+def dumb_shares(parents, units, bound):
+    """zone -> share of the people of its `units` (code -> city or itself, people, score) above `bound`."""
+    shares = {}
+    for zone in [("france", "FR"), *(("epci", e) for e in set(parents.values())), *(("commune", c) for c in parents)]:
+        above = everyone = 0.0
+        for owner, people, score in units.values():
+            if zone in (("france", "FR"), ("epci", parents[owner]), ("commune", owner)):
+                everyone += people
+                above += people if score > bound else 0.0
+        shares[zone] = 100 * above / everyone
+    return shares
+
+
+def dumb_bound(units, part):
+    """The smallest score that at least `part` of the people do not exceed."""
+    total = sum(people for _, people, _ in units.values())
+    for score in sorted({score for _, _, score in units.values()}):
+        if sum(people for _, people, other in units.values() if other <= score) >= part * total:
+            return score
+    raise AssertionError
+
+
+Q5 = {"kind": "share_over_threshold", "value": "score@2022", "test": ">", "quantile": 0.8, "population": "people@2022"}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("threshold", [None, 5.0])
+def test_a_city_has_the_share_of_its_arrondissements_that_pass(seed, threshold):
+    parents, people, score = divided_world(seed)
+    owner = {part: city for city, parts in CITIES.items() for part in parts}
+    units = {c: (owner.get(c, c), people[c], score[c]) for c in people if c not in CITIES}
+    bound = dumb_bound(units, 0.8) if threshold is None else threshold
+    formula = Q5 if threshold is None else {**Q5, "quantile": None, "threshold": threshold}
+    values = divided_run(parents, {"people": people, "score": score}, formula)
+    for zone, expected in dumb_shares(parents, units, bound).items():
+        row = values.loc[zone]
+        assert row["value"] == pytest.approx(expected)
+        assert row["coverage"] == 1
+        assert row["reliability"] == "ok"
+        assert row["method"] == "share_over_threshold"
+    assert set(values.index.get_level_values(0)) == {"commune", "epci", "france"}
+
+
+def test_a_city_published_whole_is_tested_whole():
+    parents, people, score = divided_world(1)
+    whole = {code: value for code, value in score.items() if code in parents}
+    units = {c: (c, people[c], score[c]) for c in parents}
+    values = divided_run(parents, {"people": people, "score": whole}, Q5)
+    for zone, expected in dumb_shares(parents, units, dumb_bound(units, 0.8)).items():
+        assert values.loc[zone, "value"] == pytest.approx(expected)
+
+
+def test_people_known_for_the_whole_city_are_shared_between_its_arrondissements_and_method_says_so():
+    parents, people, score = divided_world(2)
+    then = {code: people[code] + 10 * n for n, code in enumerate(parents)}
+    formula = {**Q5, "quantile": None, "threshold": 5.0, "population": "then@2022"}
+    values = divided_run(parents, {"people": people, "then": then, "score": score}, formula)
+    owner = {part: city for city, parts in CITIES.items() for part in parts}
+    shared = {part: then[city] * people[part] / people[city] for part, city in owner.items()}
+    units = {c: (owner.get(c, c), (then | shared)[c], score[c]) for c in people if c not in CITIES}
+    for zone, expected in dumb_shares(parents, units, 5.0).items():
+        assert values.loc[zone, "value"] == pytest.approx(expected)
+        touched = any(zone in (("france", "FR"), ("epci", parents[city]), ("commune", city)) for city in CITIES)
+        assert ("au prorata" in values.loc[zone, "method"]) == touched
+
+
+def test_an_arrondissement_without_score_is_not_covered():
+    parents, people, score = divided_world(3)
+    people |= dict(zip(CITIES["C1"], (600.0, 300.0, 100.0), strict=True)) | {"C1": 1000.0}
+    del score["C1A2"]
+    city = divided_run(parents, {"people": people, "score": score}, Q5).loc[("commune", "C1")]
+    assert city["coverage"] == pytest.approx(0.7)
+    assert math.isnan(city["value"])
+    assert city["reliability"] == "incomplete"
+
+
+def test_arrondissements_that_nobody_counts_leave_their_city_unknown():
+    parents, people, score = divided_world(4)
+    whole = {code: value for code, value in people.items() if code in parents}
+    values = divided_run(parents, {"people": whole, "score": score}, {**Q5, "quantile": None, "threshold": 5.0})
+    for city in CITIES:
+        assert values.loc[("commune", city), "reliability"] == "incomplete"
+        assert math.isnan(values.loc[("commune", city), "value"])
+    assert values.loc[("epci", "E2"), "reliability"] == "ok"
