@@ -114,7 +114,8 @@ Results = list[tuple[str, CheckResult]]
 
 CLAUSES = {
     "schema": "colonnes et codes", "unique_keys": "clés", "forbidden_columns": "colonnes interdites",
-    "rows": "nombre de lignes", "range": "bornes", "control": "total de contrôle",
+    "rows": "nombre de lignes", "range": "bornes", "part": "partie d’un tout",
+    "control": "total de contrôle",
 }  # fmt: skip
 
 

@@ -244,6 +244,8 @@ class Variable(Card):
 
     `absent: zero` says that a commune without a line has none of it (a directory, a list of facilities), where the
     default says that it is not known.
+
+    `part_of`: the variable of the same dataset that this one is a part of, hence never more in any zone.
     """
 
     label: str
@@ -252,6 +254,7 @@ class Variable(Card):
     absent: Literal["unknown", "zero"] = "unknown"
     minimum: float | None = None
     maximum: float | None = None
+    part_of: Identifier | None = None
 
 
 class Control(Card):
@@ -336,6 +339,13 @@ class Source(Card):
                     f"distribution `{part.id}` : variable(s) non déclarée(s) sous `variables` : "
                     + ", ".join(sorted(unknown))
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _wholes_declared(self) -> Source:
+        unknown = {v.part_of for v in self.variables.values() if v.part_of} - set(self.variables)
+        if unknown:
+            raise ValueError(f"`part_of` : variable(s) non déclarée(s) sous `variables` : {', '.join(sorted(unknown))}")
         return self
 
     @model_validator(mode="after")

@@ -54,6 +54,7 @@ def check(source: Source, distribution: Distribution, observations: pd.DataFrame
     if distribution.rows:
         results.append(_row_count(distribution, observations))
     results += _ranges(source, distribution, observations)
+    results += _parts(source, distribution, observations)
     for name, control in _named(source.controls):
         if _concerned(control, distribution, observations):
             results.append(_control(name, control, observations))
@@ -186,6 +187,21 @@ def _ranges(source: Source, distribution: Distribution, observations: pd.DataFra
         outside = outside[outside["status"] == "ok"]
         detail = f"{found}, hors de [{_figure(low)} ; {_figure(high)}] sur {french.number(len(outside))} ligne(s)"
         results.append(CheckResult(f"range_{name}", False, detail, outside.head(20)))
+    return results
+
+
+def _parts(source: Source, distribution: Distribution, observations: pd.DataFrame) -> list[CheckResult]:
+    names = dict.fromkeys(name for block in distribution.observations for name in block.values)
+    zone = ["geo_type", "geo_code", "period"]
+    results = []
+    for name in names:
+        if (whole := source.variables[name].part_of) is None:
+            continue
+        part, all_of_it = (observations[observations["variable"] == v] for v in (name, whole))
+        pairs = part.merge(all_of_it[[*zone, "value"]], on=zone, suffixes=("", "_whole"))
+        over = pairs[pairs["value"] > pairs["value_whole"]]
+        detail = f"`{name}` dépasse `{whole}` sur {french.number(len(over))} ligne(s)"
+        results.append(CheckResult(f"part_{name}", over.empty, detail, None if over.empty else over.head(20)))
     return results
 
 

@@ -46,6 +46,7 @@ def test_every_clause_of_a_good_file_passes(card, path):
         ({"rows": [34000, 36000]}, "rows", "3 lignes lues"),
         ({"variables": {"pop": {"label": "Population", "maximum": 200}}}, "range_pop", "1 ligne(s)"),
         ({"variables": {"apl": {"label": "APL", "minimum": 2, "maximum": 3}}}, "range_apl", "2 ligne(s)"),
+        ({"variables": {"pop": {"label": "Population", "part_of": "apl"}}}, "part_pop", "dépasse `apl` sur 2 ligne(s)"),
         ({"controls": [{**CONTROLS[0], "sum": 451}]}, "control_pop_2023", "450 trouvé, 451 attendu"),
         ({"controls": [{**CONTROLS[1], "mean": 1.8}]}, "control_apl_2023", "1,75 trouvé, 1,8 attendu"),
     ],
