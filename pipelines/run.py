@@ -6,6 +6,7 @@ immediate.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -58,7 +59,10 @@ def _above_the_database(workshop: Workshop) -> list[Key]:
 
 
 class Jobs:
-    """The jobs of the code location on one workshop. They are built for the first run, and serve the next ones."""
+    """The jobs of the code location on one workshop. They are built for the first run, and serve the next ones.
+
+    A command makes nothing of the datasets of other profiles: they are left out.
+    """
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
@@ -67,7 +71,8 @@ class Jobs:
     def _definitions(self) -> Definitions:
         from pipelines.definitions import build_definitions  # noqa: PLC0415
 
-        return build_definitions(workshop=self._workshop)
+        catalog = dataclasses.replace(self._workshop.catalog, sources=self._workshop.sources)
+        return build_definitions(catalog, self._workshop)
 
     def materialize(self, keys: Sequence[Key], partition: str | None = None) -> None:
         """`execute` in the history of the installation."""

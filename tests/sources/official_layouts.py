@@ -504,12 +504,19 @@ def rpps(lines: Iterable[tuple]) -> bytes:
 
 def rpps_of_the_world() -> bytes:
     gp = ("10", "C", "Spécialiste en Médecine Générale", "L")
-    lines = [("81001", "DURAND", *gp, "54431"), ("81001", "DURAND", *gp, "54431"), ("81001", "DURAND", *gp, "54395")]
-    lines += [("81002", "MARTIN", *gp, "75101"), ("81003", "PETIT", "10", "C", "Cardiologie", "L", "54395")]
-    lines += [("81004", "LEROY", "10", "C", "Spécialiste en Médecine Générale", "S", "54395")]
-    lines += [("81005", "ETUDIANT", "10", "E", "Spécialiste en Médecine Générale", "L", "54395")]
-    lines += [(f"8100{p}", "X", p, "C", "", "L", "57463") for p in ("50", "60", "70")]
-    return rpps([*lines, ("81009", "SANS LIEU", *gp, "")])
+    lines = [
+        ("810000000001", "DURAND", *gp, "54431"),
+        ("810000000001", "DURAND", *gp, "54431"),
+        ("810000000001", "DURAND", *gp, "54395"),
+    ]
+    lines += [
+        ("810000000002", "MARTIN", *gp, "75101"),
+        ("810000000003", "PETIT", "10", "C", "Cardiologie", "L", "54395"),
+    ]
+    lines += [("810000000004", "LEROY", "10", "C", "Spécialiste en Médecine Générale", "S", "54395")]
+    lines += [("810000000005", "ETUDIANT", "10", "E", "Spécialiste en Médecine Générale", "L", "54395")]
+    lines += [(f"8100000000{p}", "X", p, "C", "", "L", "57463") for p in ("50", "60", "70")]
+    return rpps([*lines, ("810000000009", "SANS LIEU", *gp, "")])
 
 
 def finess() -> bytes:
