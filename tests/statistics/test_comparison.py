@@ -183,3 +183,19 @@ def test_similar_territories_refuse_nonsense():
         comparison.similar_territories(frame, {"size": 1}, count=3)
     with pytest.raises(StatisticsError, match="Ligne a"):
         comparison.similar_territories(frame - 1, {"size": 1}, count=1, logarithmic=("size",))
+
+
+@given(
+    years=st.lists(st.integers(1950, 2050), min_size=5, max_size=40, unique=True).map(sorted),
+    data=st.data(),
+)
+def test_a_published_series_is_tested_as_scipy_does(years, data):
+    """Short ones without ties are counted exactly, the others approached: both rules are scipy's too."""
+    levels = st.integers(0, 5) if data.draw(st.booleans()) else st.integers(0, 10**9)
+    level = data.draw(st.lists(levels, min_size=len(years), max_size=len(years)))
+    found = comparison.series_trend(years, level)
+    if len(set(level)) == 1:
+        assert found == {"slope": 0.0, "p_value": 1.0}
+        return
+    assert found["p_value"] == pytest.approx(stats.kendalltau(years, level).pvalue, abs=1e-12)
+    assert found["slope"] == pytest.approx(stats.theilslopes(level, years).slope)
