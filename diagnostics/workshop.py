@@ -223,7 +223,7 @@ class Workshop:
     def read_iris_codes(self) -> list[str]:
         """Every IRIS that some dataset of the profile speaks of."""
         codes: set[str] = set()
-        for dataset in self.observed:
+        for dataset in self._cards.with_iris.intersection(self.observed):
             rows = pd.read_parquet(
                 on_disk(self.observations_path(dataset)), columns=["geo_code"], filters=[("geo_type", "==", "iris")]
             )

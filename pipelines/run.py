@@ -104,8 +104,12 @@ def bring_geography(workshop: Workshop) -> None:
     """Make the pivot reference, and only what it needs, unless it is up to date. It does not depend on territories."""
     if workshop.is_current("reference"):
         return
-    tables = [d for d in workshop.sources if any(x.table for x in workshop.distributions(d))]
-    Jobs(workshop).materialize([*((stage, d) for stage in ("raw", "observations") for d in tables), REFERENCE])
+    needed = [
+        dataset
+        for dataset, source in workshop.sources.items()
+        if any(d.table for d in workshop.distributions(dataset)) or source.names_zones("iris", workshop.profile)
+    ]
+    Jobs(workshop).materialize([*((stage, d) for stage in ("raw", "observations") for d in needed), REFERENCE])
 
 
 def write_snapshot(announce: Announce) -> tuple[Path, int]:
